@@ -1,0 +1,2 @@
+//! The `mufakat` command.
+fn main() {}

@@ -1,0 +1,237 @@
+//! Channels: the numbered, gap-free flow of records from one agency to another, as seen from each end. No I/O: the caller
+//! says what happened and when, and gets told what to do next.
+
+use std::collections::BTreeSet;
+
+/// The first wait after a failed delivery, in milliseconds; it doubles up to [`WAIT_MS_MAX`].
+pub const WAIT_MS_MIN: u64 = 500;
+/// The longest wait between attempts, in milliseconds.
+pub const WAIT_MS_MAX: u64 = 5 * 60 * 1000;
+/// After how many failures in a row records are handed to a relay.
+pub const FAILURES_BEFORE_RELAY: u32 = 1;
+/// How long records that a relay holds may stay without a receipt before they are sent again, in milliseconds.
+pub const RELAY_PATIENCE_MS: u64 = 15 * 60 * 1000;
+
+/// The sending end of a channel.
+#[derive(Debug, Clone)]
+pub struct Outbound {
+    next: u64,
+    settled_through: u64,
+    settled_above: BTreeSet<u64>,
+    relayed_through: u64,
+    relayed_at_ms: u64,
+    failures: u32,
+    wait_until_ms: u64,
+    in_flight: bool,
+}
+
+/// What to do now about a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// Nothing to send.
+    Idle,
+    /// An attempt is under way, or must wait until the given time in milliseconds.
+    Wait(u64),
+    /// Send the records from this position on to the recipient itself.
+    Direct(u64),
+    /// Hand the records from this position on to a relay.
+    Relay(u64),
+}
+
+impl Outbound {
+    /// A channel on which everything up to `settled_through` has its receipt and `next` is the next position to give out.
+    pub fn new(settled_through: u64, next: u64) -> Self {
+        Self {
+            next,
+            settled_through,
+            settled_above: BTreeSet::new(),
+            relayed_through: 0,
+            relayed_at_ms: 0,
+            failures: 0,
+            wait_until_ms: 0,
+            in_flight: false,
+        }
+    }
+
+    /// Gives out the next position.
+    pub fn assign(&mut self) -> u64 {
+        let position = self.next;
+        self.next += 1;
+        position
+    }
+
+    /// How many records have no receipt yet.
+    pub fn backlog(&self) -> u64 {
+        self.next - 1 - self.settled_through - self.settled_above.len() as u64
+    }
+
+    /// How many attempts have failed in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Up to which position a relay holds the records.
+    pub fn relayed_through(&self) -> u64 {
+        self.relayed_through
+    }
+
+    /// Says what to do, and takes note that it is being done: [`Self::sent`], [`Self::relayed`] or [`Self::failed`] follows.
+    pub fn plan(&mut self, now_ms: u64, has_relay: bool) -> Plan {
+        let plan = self.look(now_ms, has_relay);
+        self.in_flight = matches!(plan, Plan::Direct(_) | Plan::Relay(_));
+        plan
+    }
+
+    fn look(&mut self, now_ms: u64, has_relay: bool) -> Plan {
+        if self.in_flight {
+            return Plan::Wait(u64::MAX);
+        }
+        if self.settled_through + 1 >= self.next {
+            return Plan::Idle;
+        }
+        if self.relayed_through > self.settled_through && now_ms > self.relayed_at_ms + RELAY_PATIENCE_MS {
+            self.relayed_through = 0;
+        }
+        if now_ms >= self.wait_until_ms {
+            return Plan::Direct(self.settled_through + 1);
+        }
+        let unrelayed = self.settled_through.max(self.relayed_through) + 1;
+        if has_relay && self.failures >= FAILURES_BEFORE_RELAY && unrelayed < self.next {
+            return Plan::Relay(unrelayed);
+        }
+        Plan::Wait(self.wait_until_ms)
+    }
+
+    /// The recipient answered. Its receipts are told by [`Self::settle`].
+    pub fn sent(&mut self) {
+        self.in_flight = false;
+        self.failures = 0;
+        self.wait_until_ms = 0;
+    }
+
+    /// A relay took the records up to this position.
+    pub fn relayed(&mut self, through: u64, now_ms: u64) {
+        self.in_flight = false;
+        self.relayed_through = self.relayed_through.max(through);
+        self.relayed_at_ms = now_ms;
+    }
+
+    /// The recipient could not be reached or would not answer. `jitter` is a random number that spreads the attempts.
+    pub fn failed(&mut self, now_ms: u64, jitter: u32) {
+        self.in_flight = false;
+        self.failures = self.failures.saturating_add(1);
+        let wait = (WAIT_MS_MIN << (self.failures - 1).min(16)).min(WAIT_MS_MAX);
+        // Between half and the whole of the wait, so that a thousand nodes do not come back in one moment.
+        self.wait_until_ms = now_ms + wait / 2 + u64::from(jitter) % (wait / 2 + 1);
+    }
+
+    /// The relay would not take them. The next attempt waits as after any failure.
+    pub fn relay_failed(&mut self, now_ms: u64) {
+        self.in_flight = false;
+        self.wait_until_ms = self.wait_until_ms.max(now_ms + WAIT_MS_MIN);
+        self.failures = self.failures.max(FAILURES_BEFORE_RELAY);
+    }
+
+    /// The record at this position has its receipt, or will never get one.
+    pub fn settle(&mut self, position: u64) {
+        if position > self.settled_through && position < self.next {
+            self.settled_above.insert(position);
+            while self.settled_above.remove(&(self.settled_through + 1)) {
+                self.settled_through += 1;
+            }
+        }
+    }
+
+    /// The recipient is back and says which position it expects next: try at once, from there.
+    pub fn synced(&mut self, expected: u64) {
+        self.failures = 0;
+        self.wait_until_ms = 0;
+        self.relayed_through = 0;
+        if expected >= 1 && expected <= self.settled_through {
+            // It has lost what it had confirmed, as after a restore from a backup; we still have it.
+            self.settled_through = expected - 1;
+            self.settled_above.clear();
+        }
+    }
+}
+
+/// The receiving end of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inbound {
+    /// The sender's epoch.
+    pub epoch: u64,
+    /// The position that comes next.
+    pub expected: u64,
+}
+
+impl Inbound {
+    /// Before anything has come.
+    pub fn fresh() -> Self {
+        Self { epoch: 0, expected: 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_end() {
+        let mut channel = Outbound::new(0, 2);
+        let mut now = 0;
+        let mut last_wait = 0;
+        for attempt in 0..30 {
+            assert_eq!(channel.plan(now, false), Plan::Direct(1), "attempt {attempt}");
+            channel.failed(now, u32::MAX);
+            let Plan::Wait(until) = channel.plan(now, false) else { panic!("a wait was due") };
+            assert!(until > now && until - now <= WAIT_MS_MAX);
+            assert!(until - now >= last_wait / 2);
+            last_wait = until - now;
+            now = until;
+        }
+        assert_eq!(channel.plan(now, false), Plan::Direct(1));
+        channel.settle(1);
+        channel.sent();
+        assert_eq!(channel.plan(now, false), Plan::Idle);
+    }
+
+    #[test]
+    fn a_relay_takes_what_cannot_be_delivered_once() {
+        let mut channel = Outbound::new(0, 4);
+        assert_eq!(channel.plan(0, true), Plan::Direct(1));
+        channel.failed(0, 0);
+        assert_eq!(channel.plan(1, true), Plan::Relay(1));
+        channel.relayed(3, 1);
+        assert!(matches!(channel.plan(2, true), Plan::Wait(_)));
+        channel.assign();
+        assert_eq!(channel.plan(3, true), Plan::Relay(4));
+        channel.relayed(4, 3);
+        for position in 1..=4 {
+            channel.settle(position);
+        }
+        assert_eq!(channel.plan(4, true), Plan::Idle);
+    }
+
+    #[test]
+    fn receipts_in_any_order_settle_the_channel() {
+        let mut channel = Outbound::new(0, 5);
+        for position in [3, 4, 1, 9, 0] {
+            channel.settle(position);
+        }
+        assert_eq!(channel.plan(0, false), Plan::Direct(2));
+        assert_eq!(channel.backlog(), 1);
+        channel.sent();
+        channel.settle(2);
+        assert_eq!(channel.plan(0, false), Plan::Idle);
+    }
+
+    #[test]
+    fn a_recipient_that_lost_its_memory_gets_all_again() {
+        let mut channel = Outbound::new(9, 10);
+        channel.synced(4);
+        assert_eq!(channel.plan(0, false), Plan::Direct(4));
+        let mut channel = Outbound::new(9, 10);
+        channel.synced(10);
+        assert_eq!(channel.plan(0, false), Plan::Idle);
+    }
+}

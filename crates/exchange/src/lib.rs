@@ -1,0 +1,22 @@
+//! The exchange: how records get from one agency to others, and what each says of them.
+//!
+//! Pure: inputs go in, durable [`Change`]s and answers come out; time and random bytes are arguments, and what is on disk is
+//! looked up through [`Facts`]. The node and the simulator drive the same code.
+
+mod change;
+mod channel;
+mod directory;
+mod engine;
+mod infrastructure;
+mod leaf;
+mod register;
+
+pub use change::{Change, Facts, Held, Unavailable};
+pub use channel::{FAILURES_BEFORE_RELAY, Inbound, Outbound, Plan, RELAY_PATIENCE_MS, WAIT_MS_MAX, WAIT_MS_MIN};
+pub use directory::Directory;
+pub use engine::{
+    Batch, Delivery, Exchange, Item, OnRetraction, Refusal, Refused, Snapshot, Submission, ledger_origin,
+};
+pub use infrastructure::{EARLY_APPROVALS_MAX, Governance, needs_identity_key};
+pub use leaf::{Leaf, What};
+pub use register::{Chain, Enacted, PROPOSALS_MAX, Proposals, UnknownName, check_approval};

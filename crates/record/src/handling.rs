@@ -1,0 +1,189 @@
+//! Handling rules: what the originator says may be done with a record.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+/// The Traffic Light Protocol's labels, version 2.0 (FIRST, 2022). The order is from the widest to the narrowest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize)]
+#[cbor(index_only)]
+pub enum Tlp {
+    /// No limit on disclosure.
+    #[n(0)]
+    #[serde(rename = "CLEAR")]
+    Clear,
+    /// The recipients' community.
+    #[n(1)]
+    #[serde(rename = "GREEN")]
+    Green,
+    /// The recipients' organisation and its clients, on a need-to-know basis.
+    #[n(2)]
+    #[serde(rename = "AMBER")]
+    Amber,
+    /// The recipients' organisation only.
+    #[n(3)]
+    #[serde(rename = "AMBER+STRICT")]
+    AmberStrict,
+    /// The named recipients only.
+    #[n(4)]
+    #[serde(rename = "RED")]
+    Red,
+}
+
+impl Tlp {
+    /// Every label with its name.
+    pub const ALL: [(Tlp, &str); 5] = [
+        (Tlp::Clear, "CLEAR"),
+        (Tlp::Green, "GREEN"),
+        (Tlp::Amber, "AMBER"),
+        (Tlp::AmberStrict, "AMBER+STRICT"),
+        (Tlp::Red, "RED"),
+    ];
+
+    /// The label's name.
+    pub fn name(self) -> &'static str {
+        // The table holds every variant in the order of its discriminants.
+        Self::ALL[self as usize].1
+    }
+}
+
+impl std::str::FromStr for Tlp {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = text.trim().to_ascii_uppercase();
+        let wanted = wanted.strip_prefix("TLP:").unwrap_or(&wanted);
+        let found = Self::ALL.iter().find(|(_, name)| *name == wanted);
+        found.map(|(tlp, _)| *tlp).ok_or_else(|| "one of CLEAR, GREEN, AMBER, AMBER+STRICT, RED".to_owned())
+    }
+}
+
+impl std::fmt::Display for Tlp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Police handling codes, as Europol's channels use them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize)]
+#[cbor(index_only)]
+pub enum Code {
+    /// For preventing and fighting crime only.
+    #[n(0)]
+    H0,
+    /// Not in court without the provider's permission.
+    #[n(1)]
+    H1,
+    /// No onward sharing without the provider's permission.
+    #[n(2)]
+    H2,
+    /// Other restrictions, in the caveat.
+    #[n(3)]
+    H3,
+}
+
+impl std::str::FromStr for Code {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim().to_ascii_uppercase().as_str() {
+            "H0" => Ok(Code::H0),
+            "H1" => Ok(Code::H1),
+            "H2" => Ok(Code::H2),
+            "H3" => Ok(Code::H3),
+            _ => Err("one of H0, H1, H2, H3".to_owned()),
+        }
+    }
+}
+
+/// An evaluation of source and information in the originator's own system ("4x4", "3x5x2", "admiralty"): the native codes
+/// are kept, because conversions lose.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cbor(map)]
+pub struct Evaluation {
+    /// The system, such as `4x4`.
+    #[n(1)]
+    pub system: String,
+    /// The source's code, such as `B`.
+    #[n(2)]
+    pub source: String,
+    /// The information's code, such as `2`.
+    #[n(3)]
+    pub information: String,
+}
+
+impl Evaluation {
+    /// Whether the codes belong to the system, for the systems that we know.
+    pub fn is_sound(&self) -> bool {
+        let one_of = |code: &str, list: &str| code.len() == 1 && list.contains(code);
+        match self.system.as_str() {
+            "4x4" => one_of(&self.source, "ABCX") && one_of(&self.information, "1234"),
+            "admiralty" => one_of(&self.source, "ABCDEF") && one_of(&self.information, "123456"),
+            "3x5x2" => one_of(&self.source, "123") && one_of(&self.information, "ABCDE"),
+            other => !other.is_empty() && other.len() <= 20 && self.source.len() <= 20 && self.information.len() <= 20,
+        }
+    }
+}
+
+/// The handling of one record, signed with it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cbor(map)]
+pub struct Handling {
+    /// The TLP label.
+    #[n(1)]
+    pub tlp: Tlp,
+    /// Handling codes, ascending, without repetition.
+    #[n(2)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codes: Option<Vec<Code>>,
+    /// The purposes for which it may be used; none named means the community's general purposes.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purposes: Option<Vec<String>>,
+    /// Originator control: nothing goes onward without the originator.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orcon: Option<bool>,
+    /// Free text for H3 and other caveats.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caveat: Option<String>,
+}
+
+impl Handling {
+    /// The handling of records that the nodes themselves exchange: the community, and nothing more to say.
+    pub fn community() -> Self {
+        Self::with(Tlp::Green)
+    }
+
+    /// A label and nothing else.
+    pub fn with(tlp: Tlp) -> Self {
+        Self { tlp, codes: None, purposes: None, orcon: None, caveat: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_parse() {
+        for (tlp, name) in Tlp::ALL {
+            assert_eq!(name.parse(), Ok(tlp));
+            assert_eq!(format!("TLP:{name}").parse(), Ok(tlp));
+            assert_eq!(tlp.name(), name);
+        }
+        assert!("PURPLE".parse::<Tlp>().is_err());
+    }
+
+    #[test]
+    fn evaluations_know_their_codes() {
+        let with = |system: &str, source: &str, information: &str| {
+            Evaluation { system: system.into(), source: source.into(), information: information.into() }.is_sound()
+        };
+        assert!(with("4x4", "B", "2"));
+        assert!(!with("4x4", "D", "2"));
+        assert!(!with("4x4", "AB", "2"));
+        assert!(with("admiralty", "F", "6"));
+        assert!(!with("", "A", "1"));
+    }
+}

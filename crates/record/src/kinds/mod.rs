@@ -1,0 +1,90 @@
+//! The kinds of records. A new kind is one file with its type, its checks and its documentation, and one line in [`KINDS`].
+
+pub mod answer;
+pub mod attachment;
+pub mod correction;
+pub mod key_set;
+pub mod receipt;
+pub mod register_approval;
+pub mod register_version;
+pub mod report;
+pub mod retraction;
+pub mod witness_alarm;
+
+use minicbor::{Decode, Encode};
+
+use crate::{Header, Reason, Relation, cbor};
+
+/// The body of a kind.
+pub trait Body: Encode<()> + for<'b> Decode<'b, ()> + Sized {
+    /// The kind's name, as it stands in the header.
+    const KIND: &'static str;
+
+    /// What must hold beyond the structure: lengths, ranges, references in the header.
+    fn is_sound(&self, header: &Header) -> bool;
+
+    /// The encoded body.
+    fn to_body(&self) -> Vec<u8> {
+        cbor::encode(self)
+    }
+
+    /// Reads a body strictly and checks it.
+    fn from_body(header: &Header, body: &[u8]) -> Result<Self, Reason> {
+        let value: Self = cbor::decode(body).map_err(|_| Reason::BodyNotOfKind)?;
+        if header.kind == Self::KIND && value.is_sound(header) { Ok(value) } else { Err(Reason::BodyNotOfKind) }
+    }
+}
+
+/// What this node makes of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Understanding {
+    /// It is of a kind that this node knows, and sound.
+    Understood,
+    /// Its kind is not known here: it is kept and passed on, and shown as not understood.
+    UnknownKind,
+}
+
+type Check = fn(&Header, &[u8]) -> Result<(), Reason>;
+
+fn check_as<B: Body>(header: &Header, body: &[u8]) -> Result<(), Reason> {
+    B::from_body(header, body).map(drop)
+}
+
+/// Every kind that this node knows, with its check.
+pub const KINDS: &[(&str, Check)] = &[
+    (answer::Answer::KIND, check_as::<answer::Answer>),
+    (attachment::Attachment::KIND, check_as::<attachment::Attachment>),
+    (correction::Correction::KIND, check_as::<correction::Correction>),
+    (key_set::KeySet::KIND, check_as::<key_set::KeySet>),
+    (receipt::Receipt::KIND, check_as::<receipt::Receipt>),
+    (register_approval::RegisterApproval::KIND, check_as::<register_approval::RegisterApproval>),
+    (register_version::RegisterVersion::KIND, check_as::<register_version::RegisterVersion>),
+    (report::Report::KIND, check_as::<report::Report>),
+    (retraction::Retraction::KIND, check_as::<retraction::Retraction>),
+    (witness_alarm::WitnessAlarm::KIND, check_as::<witness_alarm::WitnessAlarm>),
+];
+
+/// Checks a body against its kind.
+pub fn check(header: &Header, body: &[u8]) -> Result<Understanding, Reason> {
+    match KINDS.iter().find(|(name, _)| *name == header.kind) {
+        Some((_, check)) => check(header, body).map(|()| Understanding::Understood),
+        None => {
+            let sound = (1..=60).contains(&header.kind.len())
+                && header.kind.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-/.".contains(&c));
+            // A body of an unknown kind must still be strict CBOR, so that it can be shown safely.
+            if sound && cbor::check(body).is_ok() { Ok(Understanding::UnknownKind) } else { Err(Reason::BodyNotOfKind) }
+        }
+    }
+}
+
+/// Whether a ledger's origin line is one of the author's own, `mufakat/<agency>/<epoch>`: nobody speaks for another's ledger.
+fn is_own_origin(header: &Header, origin: &str) -> bool {
+    let epoch = origin.strip_prefix("mufakat/").and_then(|rest| rest.strip_prefix(header.author.as_str()));
+    let epoch = epoch.and_then(|rest| rest.strip_prefix('/')).unwrap_or_default();
+    epoch.parse::<u64>().is_ok_and(|number| number.to_string() == epoch)
+}
+
+/// Whether the header refers to exactly one record in this way.
+fn refers_once(header: &Header, relation: Relation) -> bool {
+    header.the_one(relation).is_some()
+}

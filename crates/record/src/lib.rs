@@ -1,0 +1,28 @@
+//! Records: what they are made of, how they are signed, verified, sealed and opened.
+//!
+//! Pure: nothing here reads a clock, a file or a random source; time and random bytes are arguments.
+//! `docs/protocol.md` describes every byte that this crate writes.
+
+pub mod attachment;
+pub mod cbor;
+mod handling;
+mod header;
+mod id;
+mod keys;
+pub mod kinds;
+mod message;
+pub mod parcel;
+mod reason;
+
+pub use handling::{Code, Evaluation, Handling, Tlp};
+pub use header::{AUDIENCE_MAX, HEADER_BYTES_MAX, Header, REFERENCES_MAX, Reference, Relation};
+pub use id::{AgencyId, Digest, InvalidName, KeyId, RecordId, ThreadId, sha256};
+pub use keys::{Fingerprint, InvalidKey, SealingKey, SealingPublic, SigningKey, Suite, VerifyingKey};
+pub use message::{Draft, KeyBook, KeyState, Unverified, Verified};
+pub use reason::Reason;
+
+/// The largest record that a node takes in, in bytes of the whole signed message.
+pub const RECORD_BYTES_MAX: usize = 256 * 1024;
+
+/// How far ahead of or behind our own clock a record's claimed time may be before people are told, in seconds.
+pub const SKEW_SHOWN_S: u64 = 300;
