@@ -65,6 +65,11 @@ impl Outbound {
         self.next - 1 - self.settled_through - self.settled_above.len() as u64
     }
 
+    /// Up to which position every record has its receipt.
+    pub fn settled_through(&self) -> u64 {
+        self.settled_through
+    }
+
     /// How many attempts have failed in a row.
     pub fn failures(&self) -> u32 {
         self.failures
@@ -123,6 +128,11 @@ impl Outbound {
         let wait = (WAIT_MS_MIN << (self.failures - 1).min(16)).min(WAIT_MS_MAX);
         // Between half and the whole of the wait, so that a thousand nodes do not come back in one moment.
         self.wait_until_ms = now_ms + wait / 2 + u64::from(jitter) % (wait / 2 + 1);
+    }
+
+    /// The recipient asks not to be tried before this time.
+    pub fn wait_at_least(&mut self, until_ms: u64) {
+        self.wait_until_ms = self.wait_until_ms.max(until_ms);
     }
 
     /// The relay would not take them. The next attempt waits as after any failure.

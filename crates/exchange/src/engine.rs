@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use mufakat_ledger::{Edge, Hash, TileSource};
 use mufakat_record::kinds::answer::{Action, Answer as AnswerBody};
+use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::{self, Body};
 use mufakat_record::{
@@ -19,6 +20,10 @@ use rand_chacha::rand_core::Rng;
 
 use crate::infrastructure::Governance;
 use crate::{Chain, Change, Directory, Facts, Held, Inbound, Leaf, Outbound, Unavailable, What};
+
+/// The kinds of which a recipient deletes the content when the author takes it back; those that are not known, too. On all
+/// others the register, evidence and the views of others rest.
+const RETRACTABLE: [&str; 3] = ["report", "attachment", "correction"];
 
 /// What this agency does when an originator takes a record back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,6 +191,11 @@ impl Exchange {
     /// Open register proposals and what they lack.
     pub fn governance(&self) -> &Governance {
         &self.governance
+    }
+
+    /// The key with which this node signs what it says itself.
+    pub fn signer(&self) -> Arc<SigningKey> {
+        Arc::clone(&self.signer)
     }
 
     /// Signs from now on with another key, which the agency's key set already holds.
@@ -369,7 +379,7 @@ impl Exchange {
         sender: &AgencyId,
         position: u64,
         item: Item,
-        target: Option<Held>,
+        target: Option<Target>,
         at_ms: u64,
         random: &mut ChaCha20Rng,
     ) -> Entry {
@@ -420,7 +430,7 @@ impl Exchange {
         &mut self,
         batch: &mut Batch,
         record: &Verified,
-        target: Option<Held>,
+        target: Option<Target>,
         at_ms: u64,
         random: &mut ChaCha20Rng,
     ) {
@@ -432,7 +442,7 @@ impl Exchange {
                 self.answer(batch, record, action, at_ms, random);
             }
             "correction" => {
-                let held = target.as_ref().is_some_and(|held| is_by(held, &record.header().author));
+                let held = target.is_some_and(|target| is_by(target.record.as_ref(), &record.header().author));
                 let action = if held { Action::Corrected } else { Action::NotHeld };
                 self.answer(batch, record, (action, None), at_ms, random);
             }
@@ -444,21 +454,23 @@ impl Exchange {
         &mut self,
         batch: &mut Batch,
         retraction: &Verified,
-        target: Option<Held>,
+        target: Option<Target>,
         at_ms: u64,
         random: &mut ChaCha20Rng,
     ) -> (Action, Option<String>) {
         // A record that we do not hold and one that is not the retracting agency's get the same answer.
-        let Some(record) = target.filter(|t| is_by(t, &retraction.header().author)).and_then(|t| t.record) else {
+        let author = &retraction.header().author;
+        let Some(Target { record: Some(record), attached }) = target.filter(|t| is_by(t.record.as_ref(), author)) else {
             return (Action::NotHeld, None);
         };
+        if !RETRACTABLE.contains(&record.header().kind.as_str()) && kinds::KINDS.iter().any(|(k, _)| *k == record.header().kind) {
+            return (Action::Kept, Some("records of the community's own working are kept".to_owned()));
+        }
         match &self.on_retraction {
             OnRetraction::Mark => (Action::Marked, None),
             OnRetraction::Keep(law) => (Action::Kept, Some(law.clone())),
             OnRetraction::Delete => {
-                let attached = record.header().references.iter().filter(|r| r.relation == Relation::Attaches);
-                let all: Vec<_> = std::iter::once(record.id()).chain(attached.map(|r| r.record)).collect();
-                for id in all {
+                for id in std::iter::once(record.id()).chain(attached) {
                     self.leaf(batch, Leaf::about(What::Deletion, &id, at_ms, &[], salt(random)));
                     batch.changes.push(Change::Erase { record: id });
                 }
@@ -475,6 +487,10 @@ impl Exchange {
         at_ms: u64,
         random: &mut ChaCha20Rng,
     ) {
+        if !self.outbound.contains_key(&to.header().author) {
+            // The same parcel removed its sender from the register: there is nobody to answer.
+            return;
+        }
         let body = AnswerBody { action, reason, at: at_ms / 1000 };
         let references = vec![Reference { relation: Relation::Answers, record: to.id() }];
         let (thread, audience) = (to.header().thread, vec![to.header().author.clone()]);
@@ -677,8 +693,15 @@ fn accepted(position: u64, record: RecordId, at_ms: u64, index: u64, salt: [u8; 
     Entry { position, record, rejected: None, at_ms, index, salt }
 }
 
-fn is_by(held: &Held, author: &AgencyId) -> bool {
-    held.record.as_ref().is_some_and(|record| record.header().author == *author)
+fn is_by(record: Option<&Verified>, author: &AgencyId) -> bool {
+    record.is_some_and(|record| record.header().author == *author)
+}
+
+/// What a retraction or a correction is about, as far as it is held.
+struct Target {
+    record: Option<Verified>,
+    /// Attachments that it carries, of the same author.
+    attached: Vec<RecordId>,
 }
 
 /// What the store knows about one item of a delivery.
@@ -690,7 +713,7 @@ enum Known {
     /// The same record stands earlier in the same delivery, at this index.
     Within(usize),
     /// It is new. For a retraction or correction: the record that it is about, if it is held.
-    New(Option<Held>),
+    New(Option<Target>),
 }
 
 impl Known {
@@ -723,13 +746,23 @@ impl Known {
         Ok(known)
     }
 
-    fn target(facts: &dyn Facts, record: &Verified) -> Result<Option<Held>, Unavailable> {
+    fn target(facts: &dyn Facts, record: &Verified) -> Result<Option<Target>, Unavailable> {
         let header = record.header();
         let target = match header.kind.as_str() {
             "retraction" => header.the_one(Relation::Retracts),
             "correction" => header.the_one(Relation::Corrects),
             _ => None,
         };
-        target.map_or(Ok(None), |id| facts.held(&id))
+        let Some(held) = target.map_or(Ok(None), |id| facts.held(&id))? else { return Ok(None) };
+        let mut attached = Vec::new();
+        let references = held.record.iter().flat_map(|target| &target.header().references);
+        for reference in references.filter(|r| r.relation == Relation::Attaches) {
+            // Naming somebody else's record as one's attachment gives no say over it.
+            let held = facts.held(&reference.record)?.and_then(|held| held.record);
+            if held.as_ref().is_some_and(|r| r.header().kind == Attachment::KIND && r.header().author == header.author) {
+                attached.push(reference.record);
+            }
+        }
+        Ok(Some(Target { record: held.record, attached }))
     }
 }

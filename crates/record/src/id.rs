@@ -144,10 +144,8 @@ impl std::str::FromStr for AgencyId {
     type Err = InvalidName;
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-        let sound = (2..=40).contains(&text.len())
-            && text.bytes().all(inner)
-            && !text.starts_with('-')
-            && !text.ends_with('-');
+        let sound =
+            (2..=40).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-');
         if sound { Ok(Self(text.to_owned())) } else { Err(InvalidName) }
     }
 }

@@ -101,8 +101,8 @@ impl Parcel {
         if key.public().id() != self.outer.sealing_key {
             return Err(Reason::UnknownSealingKey);
         }
-        let encapsulated = <XWing as hpke::Kem>::EncappedKey::from_bytes(&self.encapsulated)
-            .map_err(|_| Reason::CannotOpen)?;
+        let encapsulated =
+            <XWing as hpke::Kem>::EncappedKey::from_bytes(&self.encapsulated).map_err(|_| Reason::CannotOpen)?;
         let content = hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, XWing>(
             &OpModeR::Base,
             &key.key,

@@ -1,1 +1,14 @@
-//! store
+//! The store: what a node keeps, in the words of those who need it kept, and the SQLite back end.
+//!
+//! [`Store`] and [`Queries`] are the port. A back end makes the changes of the exchange durable together with the rows of the
+//! views that follow from them, and passes the checks of [`conformance`].
+
+pub mod conformance;
+mod port;
+mod project;
+mod sqlite;
+
+pub use port::{
+    Counts, Error, Finding, MailboxLimits, Page, Part, Purpose, Queries, Queued, ReceiptOn, Related, Secret, State, Store,
+};
+pub use sqlite::{Options, Reader, Reading, SCHEMA, Sqlite, Writing};

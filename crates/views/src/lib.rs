@@ -5,7 +5,10 @@
 //! by a generic row store. A new view is a folder and one line in [`registry`].
 
 pub mod inbox;
+pub mod refused;
 pub mod registry;
+#[cfg(test)]
+mod testing;
 pub mod track;
 
 use mufakat_record::{AgencyId, RecordId, Verified};
@@ -61,7 +64,8 @@ pub enum Happening<'a> {
     Authored(&'a Verified),
     /// A record came and was accepted.
     Received(&'a Verified),
-    /// A record came or was authored whose content has been deleted since; seen only when a view is folded again.
+    /// A record came whose content has been deleted since; seen only when a view is folded again. A record of this agency's own
+    /// whose content has been deleted is then passed over.
     Erased(RecordId),
     /// A record came and was rejected.
     Rejected {

@@ -147,9 +147,10 @@ impl RegisterVersion {
             && self.agencies.windows(2).all(|a| a[0].id < a[1].id)
             && self.forums.windows(2).all(|f| f[0].id < f[1].id);
         let party = |id: &AgencyId| self.parties.binary_search_by(|p| p.id.cmp(id)).is_ok();
-        let speakers = self.parties.iter().all(|p| {
-            named(&p.name) && self.agency(&p.speaker).is_some_and(|a| a.party == p.id && a.removed.is_none())
-        });
+        let speakers = self
+            .parties
+            .iter()
+            .all(|p| named(&p.name) && self.agency(&p.speaker).is_some_and(|a| a.party == p.id && a.removed.is_none()));
         let agencies = self.agencies.iter().all(|a| {
             // A removed agency may have been the last of its party.
             (party(&a.party) || a.removed.is_some())
@@ -157,9 +158,10 @@ impl RegisterVersion {
                 && named(&a.endpoint)
                 && VerifyingKey::from_bytes(a.identity.as_bytes()).is_ok()
         });
-        let forums = self.forums.iter().all(|f| {
-            named(&f.name) && f.members.windows(2).all(|m| m[0] < m[1]) && f.members.iter().all(&party)
-        });
+        let forums = self
+            .forums
+            .iter()
+            .all(|f| named(&f.name) && f.members.windows(2).all(|m| m[0] < m[1]) && f.members.iter().all(&party));
         let mut identities: Vec<_> = self.agencies.iter().map(|a| a.identity).collect();
         identities.sort();
         named(&self.community)

@@ -11,9 +11,7 @@ use mufakat_record::kinds::key_set::{KeySet, Sealing, Signing};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::register_approval::RegisterApproval;
 use mufakat_record::kinds::register_version::{Agency, Forum, Party, RegisterVersion, Rules};
-use mufakat_record::kinds::report::{
-    Class, Entity, Identifier, IdentifierType, Period, Place, Report, ReportType,
-};
+use mufakat_record::kinds::report::{Class, Entity, Identifier, IdentifierType, Period, Place, Report, ReportType};
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::witness_alarm::{Finding, WitnessAlarm};
 use mufakat_record::parcel::Outer;

@@ -35,8 +35,10 @@ fn folder() -> PathBuf {
 /// The tests of a Wycheproof file, each with its group; their number is compared with what the file says.
 pub(crate) fn wycheproof(file: &Value) -> Vec<(&Value, &Value)> {
     let groups = file["testGroups"].as_array().unwrap();
-    let tests: Vec<_> =
-        groups.iter().flat_map(|group| group["tests"].as_array().unwrap().iter().map(move |test| (group, test))).collect();
+    let tests: Vec<_> = groups
+        .iter()
+        .flat_map(|group| group["tests"].as_array().unwrap().iter().map(move |test| (group, test)))
+        .collect();
     assert_eq!(Some(tests.len() as u64), file["numberOfTests"].as_u64());
     tests
 }

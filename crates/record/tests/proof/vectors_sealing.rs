@@ -30,7 +30,8 @@ fn hpke_xwing() {
         let public = <XWing as hpke::Kem>::PublicKey::from_bytes(&bytes(vector, "pkRm")).unwrap();
         let encapsulated = <XWing as hpke::Kem>::EncappedKey::from_bytes(&bytes(vector, "enc")).unwrap();
         let first = &vector["encryptions"][0];
-        let (info, aad, plain, cipher) = (bytes(vector, "info"), bytes(first, "aad"), bytes(first, "pt"), bytes(first, "ct"));
+        let (info, aad, plain, cipher) =
+            (bytes(vector, "info"), bytes(first, "aad"), bytes(first, "pt"), bytes(first, "ct"));
         let open = |aad: &[u8], cipher: &[u8]| {
             hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, XWing>(
                 &OpModeR::Base,

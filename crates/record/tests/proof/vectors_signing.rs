@@ -45,7 +45,10 @@ fn cctv_ed25519() {
     for vector in vectors {
         let flags: BTreeSet<&str> =
             vector["flags"].as_array().into_iter().flatten().map(|flag| flag.as_str().unwrap()).collect();
-        assert!(!flags.contains("non_canonical_A") || flags.contains("low_order_A"), "the class above leaves this open");
+        assert!(
+            !flags.contains("non_canonical_A") || flags.contains("low_order_A"),
+            "the class above leaves this open"
+        );
         let key = VerifyingKey::from_bytes(&bytes(vector, "key"));
         assert_eq!(key.is_err(), flags.contains("low_order_A"), "{vector}");
         let Ok(key) = key else { continue };
@@ -138,7 +141,8 @@ fn the_cose_example_key_signs_a_record() {
     assert_eq!(key.public().as_bytes().as_slice(), bytes(&example["input"]["sign0"]["key"], "x_hex"));
     let protected = Header { key: key.id(), ..header(Report::KIND) }.encode();
     let body = report().to_body();
-    let bytes = message(&protected, ciborium::Value::Map(vec![]), &body, &key.sign(&sig_structure(&protected, &[], &body)));
+    let bytes =
+        message(&protected, ciborium::Value::Map(vec![]), &body, &key.sign(&sig_structure(&protected, &[], &body)));
     assert!(Unverified::parse(bytes).unwrap().verify_with(&key.public()).is_ok());
 }
 

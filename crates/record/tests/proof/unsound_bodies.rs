@@ -1,0 +1,340 @@
+//! Bodies that are not what their kind says, for every kind.
+
+use ciborium::Value;
+use mufakat_record::kinds::answer::{Action, Answer};
+use mufakat_record::kinds::attachment::Attachment;
+use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::key_set::{KeySet, SEALING_KEYS_MAX, SIGNING_KEYS_MAX};
+use mufakat_record::kinds::receipt::Receipt;
+use mufakat_record::kinds::register_approval::RegisterApproval;
+use mufakat_record::kinds::register_version::RegisterVersion;
+use mufakat_record::kinds::report::{
+    Class, ENTITIES_MAX, Entity, IdentifierType, Period, Place, Report, TEXT_BYTES_MAX, TITLE_BYTES_MAX,
+};
+use mufakat_record::kinds::retraction::Retraction;
+use mufakat_record::kinds::witness_alarm::WitnessAlarm;
+use mufakat_record::kinds::{self, Body};
+use mufakat_record::{Digest, Evaluation, Header, Reason, RecordId, Reference, Relation};
+
+use crate::samples::*;
+
+type Entries = Vec<(Value, Value)>;
+
+/// Faults of the form, which every kind must refuse alike.
+#[test]
+fn not_the_structure() {
+    for (header, body) in bodies() {
+        let kind = &header.kind;
+        let refused = |body: &[u8], what: &str| {
+            assert_eq!(kinds::check(&header, body), Err(Reason::BodyNotOfKind), "{kind}: {what}");
+        };
+        assert!(kinds::check(&header, &body).is_ok(), "{kind}");
+        let entries = decoded(&body).into_map().unwrap();
+        let with = |change: &dyn Fn(&mut Entries)| {
+            let mut entries = entries.clone();
+            change(&mut entries);
+            encoded(&Value::Map(entries))
+        };
+        for length in 0..body.len() {
+            refused(&body[..length], "cut");
+        }
+        refused(&[&body[..], b"\0"].concat(), "trailing byte");
+        refused(b"\xa0", "empty map");
+        refused(b"\x80", "list");
+        refused(b"\xf6", "null");
+        refused(b"EXERCISE", "text");
+        refused(&[b"\xc4", &body[..]].concat(), "tag");
+        refused(&with(&|e| e.push((99.into(), 0.into()))), "unknown key");
+        refused(&with(&|e| e.push(("more".into(), 0.into()))), "unknown text key");
+        refused(&with(&|e| e.insert(0, (0.into(), Value::Null))), "unknown key with null");
+        refused(&with(&|e| e.insert(0, e[0].clone())), "duplicate key");
+        refused(&[&[0xb8, entries.len() as u8], &body[1..]].concat(), "long map length");
+        refused(&[b"\xbf", &body[1..], b"\xff"].concat(), "indefinite map");
+        if entries.len() > 1 {
+            refused(&with(&|e| e.reverse()), "unsorted");
+        }
+        for i in 0..entries.len() {
+            refused(&with(&|e| e[i].1 = Value::Null), "null instead of a value");
+            refused(&with(&|e| e[i].1 = Value::Map(vec![])), "a map instead of a value");
+            refused(&with(&|e| e[i].1 = Value::Tag(9, Box::new(e[i].1.clone()))), "a tag around a value");
+        }
+        for (other, body) in bodies().into_iter().filter(|(other, _)| other.kind != *kind) {
+            refused(&body, &format!("body of {}", other.kind));
+        }
+    }
+}
+
+/// A type asked for under the header of another kind gives nothing, even when the body would fit.
+#[test]
+fn not_the_kind_of_the_header() {
+    let body = Retraction { reason: String::new() }.to_body();
+    assert!(Retraction::from_body(&referring("retraction", Relation::Retracts), &body).is_ok());
+    let other = referring("report", Relation::Retracts);
+    assert_eq!(Retraction::from_body(&other, &body), Err(Reason::BodyNotOfKind));
+}
+
+/// Whether a body is refused, or taken, under a header of its kind.
+#[track_caller]
+fn expect<B: Body>(taken: bool, header: Header, body: &B) {
+    let header = Header { kind: B::KIND.to_owned(), ..header };
+    let expected = if taken { Ok(()) } else { Err(Reason::BodyNotOfKind) };
+    assert_eq!(B::from_body(&header, &body.to_body()).map(drop), expected);
+}
+
+#[test]
+fn reports() {
+    let check = |taken: bool, change: &dyn Fn(&mut Report)| {
+        let mut changed = report();
+        change(&mut changed);
+        expect(taken, header(""), &changed);
+        // A correction's report is held to the same.
+        expect(taken, referring("", Relation::Corrects), &Correction { reason: String::new(), report: changed });
+    };
+    let with_identifier = |taken, kind: IdentifierType, value: &str| {
+        check(taken, &|r| r.entities.as_mut().unwrap()[0].identifiers = Some(vec![identifier(kind, value)]));
+    };
+    let with_place = |taken, latitude_e7, longitude_e7, name: Option<&str>| {
+        check(taken, &|r| r.place = Some(Place { latitude_e7, longitude_e7, name: name.map(str::to_owned) }));
+    };
+    let entity = || Entity { class: Class::Person, name: None, identifiers: None, role: None };
+    check(false, &|r| r.title = String::new());
+    check(false, &|r| r.title = " \t".to_owned());
+    check(true, &|r| r.title = "x".repeat(TITLE_BYTES_MAX));
+    check(false, &|r| r.title = "x".repeat(TITLE_BYTES_MAX + 1));
+    check(true, &|r| r.text = "x".repeat(TEXT_BYTES_MAX));
+    check(false, &|r| r.text = "x".repeat(TEXT_BYTES_MAX + 1));
+    check(true, &|r| r.entities = Some(vec![entity(); ENTITIES_MAX]));
+    check(false, &|r| r.entities = Some(vec![entity(); ENTITIES_MAX + 1]));
+    with_identifier(false, IdentifierType::Imo, "9074728");
+    with_identifier(false, IdentifierType::Imo, "907472");
+    with_identifier(false, IdentifierType::Imo, "90747290");
+    with_identifier(false, IdentifierType::Imo, "907472\u{1d7ef}");
+    with_identifier(false, IdentifierType::Mmsi, "52570080");
+    with_identifier(false, IdentifierType::Icao24, "7C6B2G");
+    with_identifier(true, IdentifierType::Icao24, "7c6b2f");
+    with_identifier(false, IdentifierType::Passport, "");
+    with_identifier(false, IdentifierType::Email, &"x".repeat(401));
+    with_place(true, Some(900_000_000), Some(-1_800_000_000), None);
+    with_place(false, Some(900_000_001), Some(0), None);
+    with_place(false, Some(-900_000_001), Some(0), None);
+    with_place(false, Some(i32::MIN), Some(0), None);
+    with_place(false, Some(0), Some(1_800_000_001), None);
+    with_place(false, Some(0), Some(i32::MIN), None);
+    with_place(false, Some(0), None, None);
+    with_place(false, None, Some(0), Some("Batam"));
+    with_place(false, None, None, None);
+    with_place(false, None, None, Some(""));
+    with_place(true, None, None, Some("Batam"));
+    check(false, &|r| r.time = Some(Period { from: 1, until: Some(0) }));
+    check(true, &|r| r.time = Some(Period { from: i64::MIN, until: Some(i64::MAX) }));
+    check(false, &|r| {
+        r.evaluation = Some(Evaluation { system: "4x4".into(), source: "E".into(), information: "1".into() })
+    });
+    check(false, &|r| {
+        r.evaluation = Some(Evaluation { system: "4x4".into(), source: "A".into(), information: "5".into() })
+    });
+    check(false, &|r| {
+        r.evaluation = Some(Evaluation { system: "3x5x2".into(), source: "A".into(), information: "1".into() })
+    });
+    check(false, &|r| {
+        r.evaluation = Some(Evaluation { system: String::new(), source: "A".into(), information: "1".into() })
+    });
+    check(true, &|r| {
+        r.evaluation = Some(Evaluation { system: "own".into(), source: "A".into(), information: "1".into() })
+    });
+    check(false, &|r| r.language = Some("v".to_owned()));
+    check(false, &|r| r.source = Some("x".repeat(401)));
+}
+
+#[test]
+fn references_of_answers_retractions_and_corrections() {
+    let correction = Correction { reason: "EXERCISE".into(), report: report() };
+    let retraction = Retraction { reason: "EXERCISE".into() };
+    for relation in [Relation::About, Relation::Attaches, Relation::Retracts, Relation::Corrects, Relation::Answers] {
+        expect(relation == Relation::Answers, referring("", relation), &answer());
+        expect(relation == Relation::Retracts, referring("", relation), &retraction);
+        expect(relation == Relation::Corrects, referring("", relation), &correction);
+        let twice =
+            vec![Reference { relation, record: RecordId([1; 32]) }, Reference { relation, record: RecordId([2; 32]) }];
+        let header = Header { references: twice, ..header("") };
+        expect(false, header.clone(), &answer());
+        expect(false, header.clone(), &retraction);
+        expect(false, header, &correction);
+    }
+    let nothing = Header { references: vec![], ..header("") };
+    expect(false, nothing.clone(), &answer());
+    expect(false, nothing.clone(), &retraction);
+    expect(false, nothing, &correction);
+    expect(false, referring("", Relation::Retracts), &Retraction { reason: "x".repeat(2001) });
+    expect(false, referring("", Relation::Corrects), &Correction { reason: "x".repeat(2001), ..correction });
+}
+
+#[test]
+fn answers() {
+    let with = |taken, action, reason: Option<&str>| {
+        expect(taken, referring("", Relation::Answers), &Answer { action, reason: reason.map(str::to_owned), at: NOW });
+    };
+    with(false, Action::Kept, None);
+    with(false, Action::Kept, Some(""));
+    with(false, Action::Kept, Some(" \n"));
+    with(true, Action::Kept, Some("EXERCISE: by law"));
+    with(true, Action::Deleted, None);
+    with(true, Action::NotHeld, None);
+    with(false, Action::Marked, Some(&"x".repeat(2001)));
+}
+
+#[test]
+fn attachments() {
+    let check = |taken: bool, change: &dyn Fn(&mut Attachment)| {
+        let mut changed = attachment();
+        change(&mut changed);
+        expect(taken, header(""), &changed);
+    };
+    for name in ["", ".", "..", "a/b", "/etc/passwd", "..\\b", "C:\\b", "a\0b", "a\nb", "a\u{85}b", "a\u{1b}[2Jb"] {
+        check(false, &|a| a.name = name.to_owned());
+    }
+    check(true, &|a| a.name = "x".repeat(255));
+    check(false, &|a| a.name = "x".repeat(256));
+    check(true, &|a| a.name = "b\u{e1}o c\u{e1}o.pdf".to_owned());
+    check(false, &|a| a.media_type = "x".to_owned());
+    check(false, &|a| a.media_type = "text/plain\r\nX: y".to_owned());
+    check(false, &|a| a.media_type = "x".repeat(128));
+    check(false, &|a| a.chunks = vec![]);
+    check(false, &|a| a.chunks = vec![0; 32]);
+    check(false, &|a| a.chunks = vec![0; 63]);
+    check(false, &|a| a.chunks = vec![0; 96]);
+    check(false, &|a| a.size = 1024 * 1024);
+    let sized = |size: u64, chunks: usize| move |a: &mut Attachment| (a.size, a.chunks) = (size, vec![0; 32 * chunks]);
+    check(true, &sized(0, 1));
+    check(false, &sized(0, 0));
+    check(true, &sized(1024 * 1024, 1));
+    check(true, &sized(2 << 30, 2048));
+    check(false, &sized((2 << 30) + 1, 2049));
+    check(false, &sized(u64::MAX, 0));
+}
+
+#[test]
+fn key_sets() {
+    let check = |taken: bool, change: &dyn Fn(&mut KeySet)| {
+        let mut changed = key_set();
+        change(&mut changed);
+        expect(taken, header(""), &changed);
+    };
+    let identity_point = std::array::from_fn(|i| u8::from(i == 0));
+    check(false, &|k| k.signing.clear());
+    check(true, &|k| k.signing = vec![k.signing[0].clone(); SIGNING_KEYS_MAX]);
+    check(false, &|k| k.signing = vec![k.signing[0].clone(); SIGNING_KEYS_MAX + 1]);
+    check(false, &|k| k.signing[0].key = identity_point);
+    check(false, &|k| k.signing[0].from = 3);
+    check(false, &|k| k.sealing.clear());
+    check(true, &|k| k.sealing = vec![k.sealing[0].clone(); SEALING_KEYS_MAX]);
+    check(false, &|k| k.sealing = vec![k.sealing[0].clone(); SEALING_KEYS_MAX + 1]);
+    check(false, &|k| k.sealing[0].from = 3);
+    check(false, &|k| k.sealing[0].key.truncate(1215));
+    check(false, &|k| k.sealing[0].key[..2].copy_from_slice(&[0xff; 2]));
+    // A suite to come has keys that we cannot judge.
+    check(true, &|k| (k.sealing[0].suite, k.sealing[0].key) = (2, vec![1]));
+    check(false, &|k| k.ledger_key = [0; 32]);
+    check(false, &|k| k.witness_key = [0; 32]);
+    for origin in OTHERS_ORIGINS {
+        check(false, &|k| k.ledger_origin = (*origin).to_owned());
+    }
+    check(true, &|k| k.ledger_origin = format!("mufakat/vn-police/{}", u64::MAX));
+}
+
+/// Origins that are not the sample author's own, or not in their one form.
+const OTHERS_ORIGINS: &[&str] = &[
+    "",
+    "mufakat/vn-police/",
+    "mufakat/vn-police",
+    "mufakat/ru-police/1",
+    "mufakat/vn-police-2/1",
+    "mufakat/vn-police/witness",
+    "mufakat/vn-police/01",
+    "mufakat/vn-police/+1",
+    "mufakat/vn-police/-1",
+    "mufakat/vn-police/1 ",
+    "mufakat/vn-police/1\n5",
+    "mufakat/vn-police/18446744073709551616",
+];
+
+#[test]
+fn receipts() {
+    let one = || Header { audience: vec![agency("ru-police")], ..header("") };
+    let check = |taken: bool, change: &dyn Fn(&mut Receipt)| {
+        let mut changed = receipt();
+        change(&mut changed);
+        expect(taken, one(), &changed);
+    };
+    expect(false, header(""), &receipt());
+    check(false, &|r| r.entries.clear());
+    check(false, &|r| r.entries.reverse());
+    check(false, &|r| r.entries[1].position = 1);
+    check(false, &|r| r.entries[0].rejected = Some(String::new()));
+    check(false, &|r| r.entries[0].rejected = Some("x".repeat(61)));
+    let many = |n: u64| {
+        move |r: &mut Receipt| {
+            let entry = r.entries[0].clone();
+            r.entries =
+                (0..n).map(|position| mufakat_record::kinds::receipt::Entry { position, ..entry.clone() }).collect();
+        }
+    };
+    check(true, &many(512));
+    check(false, &many(513));
+    for origin in OTHERS_ORIGINS {
+        check(false, &|r| r.ledger = (*origin).to_owned());
+    }
+    // An entry is a list of six: not five, not seven.
+    let header = Header { kind: Receipt::KIND.to_owned(), ..one() };
+    for change in [|entry: &mut Vec<Value>| drop(entry.pop()), |entry: &mut Vec<Value>| entry.push(Value::Null)] {
+        let mut body = decoded(&receipt().to_body());
+        change(body.as_map_mut().unwrap()[2].1.as_array_mut().unwrap()[0].as_array_mut().unwrap());
+        assert_eq!(kinds::check(&header, &encoded(&body)), Err(Reason::BodyNotOfKind));
+    }
+}
+
+#[test]
+fn registers() {
+    expect(false, header(""), &RegisterApproval { version: 0, hash: Digest([0; 32]) });
+    let check = |taken: bool, change: &dyn Fn(&mut RegisterVersion)| {
+        let mut changed = register_version();
+        change(&mut changed);
+        expect(taken, header(""), &changed);
+    };
+    check(false, &|r| r.community.clear());
+    check(false, &|r| r.community = "x".repeat(201));
+    check(false, &|r| r.version = 0);
+    check(false, &|r| r.version = 1);
+    check(false, &|r| r.previous = None);
+    check(true, &|r| (r.version, r.previous) = (1, None));
+    check(false, &|r| r.expires = r.issued_at);
+    check(false, &|r| r.threshold = 0);
+    check(false, &|r| r.threshold = 3);
+    check(false, &|r| r.parties.clear());
+    check(false, &|r| r.parties.reverse());
+    check(false, &|r| r.parties[1] = r.parties[0].clone());
+    check(false, &|r| r.parties[0].name.clear());
+    check(false, &|r| r.parties[0].speaker = agency("vn-police"));
+    check(false, &|r| r.parties[1].speaker = agency("vn-navy"));
+    check(false, &|r| r.parties[0].speaker = agency("nobody"));
+    check(false, &|r| r.agencies.reverse());
+    check(false, &|r| r.agencies[1] = r.agencies[0].clone());
+    check(false, &|r| r.agencies[2].identity = r.agencies[0].identity);
+    check(false, &|r| r.agencies[2].identity = Digest([0; 32]));
+    check(false, &|r| r.agencies[2].endpoint.clear());
+    check(false, &|r| (r.agencies[1].removed, r.agencies[1].party) = (None, agency("nobody")));
+    check(true, &|r| r.agencies[1].party = agency("nobody"));
+    check(false, &|r| r.forums[0].members.reverse());
+    check(false, &|r| r.forums[0].members = vec![agency("vn"), agency("vn")]);
+    check(false, &|r| r.forums[0].members = vec![agency("nobody")]);
+    check(false, &|r| r.forums.push(r.forums[0].clone()));
+    check(false, &|r| r.rules.witness_interval_s = 0);
+    check(false, &|r| r.rules.witness_interval_s = 86_401);
+    check(false, &|r| r.rules.relay_max_s = 59);
+}
+
+#[test]
+fn alarms() {
+    expect(false, header(""), &WitnessAlarm { first: "x".repeat(16 * 1024 + 1), ..witness_alarm() });
+    expect(false, header(""), &WitnessAlarm { second: "x".repeat(16 * 1024 + 1), ..witness_alarm() });
+}

@@ -1,0 +1,283 @@
+//! What the tests of all views use: rows in memory, histories of things that happened, and random ones.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use mufakat_record::kinds::Body;
+use mufakat_record::kinds::answer::{Action, Answer};
+use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::receipt::{Entry, Receipt};
+use mufakat_record::kinds::report::{Report, ReportType};
+use mufakat_record::kinds::retraction::Retraction;
+use mufakat_record::{
+    AgencyId, Digest, Draft, Handling, Header, KeyId, RecordId, Reference, Relation, SigningKey, ThreadId, Tlp,
+    Verified, cbor,
+};
+use proptest::prelude::*;
+
+use crate::registry::VIEWS;
+use crate::{Event, Happening, Row, RowChange, Rows, RowsUnavailable};
+
+/// The time of leaf 0; each later leaf is a second later.
+pub(crate) const START_S: u64 = 1_800_000_000;
+/// The agency whose views these are.
+pub(crate) const ME: &str = "vn-police";
+/// Its partners.
+pub(crate) const PARTNERS: [&str; 3] = ["id-coastguard", "ru-police", "sg-fusion"];
+
+pub(crate) fn agency(name: &str) -> AgencyId {
+    name.parse().unwrap()
+}
+
+/// A happening that owns what it tells of.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    Authored(Verified),
+    Received(Verified),
+    Erased(RecordId),
+    Rejected(RecordId, &'static str),
+    Receipt(Verified),
+    Deleted(RecordId),
+    Removed(Vec<AgencyId>),
+    /// A leaf of which no view is told.
+    Nothing,
+}
+
+/// Rows in memory.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MemoryRows {
+    pub(crate) rows: BTreeMap<(&'static str, Vec<u8>), Row>,
+    leaves: HashMap<RecordId, u64>,
+}
+
+impl MemoryRows {
+    /// The rows of a whole history.
+    pub(crate) fn of(steps: &[Step]) -> Self {
+        let mut rows = Self::default();
+        rows.fold(steps, 0);
+        rows
+    }
+
+    /// The rows of the same history, folded again: deleted content is gone, and the store knows every leaf from the start.
+    pub(crate) fn again(steps: &[Step]) -> Self {
+        let deleted: BTreeSet<_> =
+            steps.iter().filter_map(|step| if let Step::Deleted(id) = step { Some(*id) } else { None }).collect();
+        let mut rows = Self::default();
+        let again: Vec<_> = (0..)
+            .zip(steps)
+            .map(|(leaf, step)| {
+                rows.learn(leaf, step);
+                match step {
+                    Step::Received(record) if deleted.contains(&record.id()) => Step::Erased(record.id()),
+                    Step::Authored(record) if deleted.contains(&record.id()) => Step::Nothing,
+                    other => other.clone(),
+                }
+            })
+            .collect();
+        rows.fold(&again, 0);
+        rows
+    }
+
+    /// Folds more steps, the first of which has the leaf `first`, into every view.
+    pub(crate) fn fold(&mut self, steps: &[Step], first: u64) {
+        let me = agency(ME);
+        for (leaf, step) in (first..).zip(steps) {
+            self.learn(leaf, step);
+            let happening = match step {
+                Step::Authored(record) => Happening::Authored(record),
+                Step::Received(record) => Happening::Received(record),
+                Step::Erased(id) => Happening::Erased(*id),
+                Step::Rejected(record, reason) => Happening::Rejected { record: *record, reason },
+                Step::Receipt(record) => Happening::Receipt(record),
+                Step::Deleted(id) => Happening::Deleted(*id),
+                Step::Removed(agencies) => Happening::Removed(agencies),
+                Step::Nothing => continue,
+            };
+            let event = Event { me: &me, leaf, at_ms: (START_S + leaf) * 1000, happening };
+            for view in VIEWS {
+                let changes = view.fold(&event, self).unwrap();
+                self.apply(view.name(), changes);
+            }
+        }
+    }
+
+    fn learn(&mut self, leaf: u64, step: &Step) {
+        if let Step::Authored(record) | Step::Received(record) = step {
+            self.leaves.insert(record.id(), leaf);
+        }
+    }
+
+    fn apply(&mut self, of: &str, changes: Vec<RowChange>) {
+        for change in changes {
+            match change {
+                RowChange::Put(row) => {
+                    assert_eq!(row.view, of, "a view writes its own rows only");
+                    self.rows.insert((row.view, row.key.clone()), row);
+                }
+                RowChange::Delete { view, key } => {
+                    assert_eq!(view, of, "a view deletes its own rows only");
+                    assert!(self.rows.remove(&(view, key)).is_some(), "only a row that is there is deleted");
+                }
+            }
+        }
+    }
+
+    /// Writes every body out and reads it back, as a store does.
+    pub(crate) fn through_text(mut self) -> Self {
+        for row in self.rows.values_mut() {
+            row.body = serde_json::from_str(&row.body.to_string()).unwrap();
+        }
+        self
+    }
+
+    /// The rows of one view.
+    pub(crate) fn of_view(&self, view: &str) -> Vec<&Row> {
+        self.rows.values().filter(|row| row.view == view).collect()
+    }
+}
+
+impl Rows for MemoryRows {
+    fn row(&self, view: &'static str, key: &[u8]) -> Result<Option<Row>, RowsUnavailable> {
+        Ok(self.rows.get(&(view, key.to_vec())).cloned())
+    }
+
+    fn leaf_of(&self, record: &RecordId) -> Result<Option<u64>, RowsUnavailable> {
+        Ok(self.leaves.get(record).copied())
+    }
+
+    fn rows(
+        &self,
+        view: &'static str,
+        prefix: &[u8],
+        facet: Option<(&'static str, &str)>,
+    ) -> Result<Vec<Row>, RowsUnavailable> {
+        let has = |row: &&Row| match facet {
+            Some((name, value)) => row.facets.iter().any(|(n, v)| *n == name && v == value),
+            None => row.key.starts_with(prefix),
+        };
+        Ok(self.rows.values().filter(|row| row.view == view).filter(has).cloned().collect())
+    }
+}
+
+/// A header that says little.
+pub(crate) fn header(author: &str, audience: &[&str], kind: &str) -> Header {
+    let mut audience: Vec<_> = audience.iter().map(|name| agency(name)).collect();
+    audience.sort();
+    audience.dedup();
+    Header {
+        key: KeyId([0; 16]),
+        author: agency(author),
+        issued_at: START_S,
+        thread: ThreadId([7; 16]),
+        kind: kind.to_owned(),
+        audience,
+        register: Digest([1; 32]),
+        handling: Handling::with(Tlp::Amber),
+        references: Vec::new(),
+        expires: None,
+    }
+}
+
+pub(crate) fn sign(header: Header, body: Vec<u8>) -> Verified {
+    Draft { header, body }.sign(&SigningKey::from_seed(&[3; 32])).unwrap()
+}
+
+pub(crate) fn report_body(title: &str) -> Report {
+    Report {
+        report_type: ReportType::Information,
+        title: title.to_owned(),
+        text: String::new(),
+        entities: None,
+        place: None,
+        time: None,
+        evaluation: None,
+        language: None,
+        source: None,
+    }
+}
+
+pub(crate) fn report(author: &str, audience: &[&str], title: &str) -> Verified {
+    sign(header(author, audience, "report"), report_body(title).to_body())
+}
+
+fn about(author: &str, audience: &[&str], kind: &str, relation: Relation, record: RecordId) -> Header {
+    Header { references: vec![Reference { relation, record }], ..header(author, audience, kind) }
+}
+
+pub(crate) fn retraction(author: &str, audience: &[&str], on: RecordId, reason: &str) -> Verified {
+    let body = Retraction { reason: reason.to_owned() };
+    sign(about(author, audience, "retraction", Relation::Retracts, on), body.to_body())
+}
+
+pub(crate) fn correction(author: &str, audience: &[&str], on: RecordId, title: &str) -> Verified {
+    let body = Correction { reason: String::new(), report: report_body(title) };
+    sign(about(author, audience, "correction", Relation::Corrects, on), body.to_body())
+}
+
+pub(crate) fn answer(author: &str, on: RecordId, action: Action, reason: Option<&str>, at: u64) -> Verified {
+    let body = Answer { action, reason: reason.map(str::to_owned), at };
+    sign(about(author, &[ME], "answer", Relation::Answers, on), body.to_body())
+}
+
+/// A receipt of `author` to `to`; each record with the reason for which it was rejected, if it was.
+pub(crate) fn receipt(author: &str, to: &str, records: &[(RecordId, Option<&str>)]) -> Verified {
+    let entry = |(position, (record, rejected)): (u64, &(RecordId, Option<&str>))| Entry {
+        position,
+        record: *record,
+        rejected: rejected.map(str::to_owned),
+        at_ms: 9_000 + position,
+        index: 500 + position,
+        salt: [0; 16],
+    };
+    let entries = (1..).zip(records).map(entry).collect();
+    let body = Receipt { epoch: 1, ledger: format!("mufakat/{author}/1"), entries };
+    sign(header(author, &[to], "receipt"), body.to_body())
+}
+
+pub(crate) fn of_unknown_kind(author: &str, title: &str) -> Verified {
+    sign(header(author, &[ME], "request"), cbor::encode(&title))
+}
+
+/// A random history that a node can have: what it is about comes before what is said about it.
+pub(crate) fn histories() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec((0..12u8, any::<prop::sample::Index>(), 0..3usize, any::<bool>()), 1..60).prop_map(
+        |choices| {
+            let (mut received, mut authored) = (Vec::new(), Vec::new());
+            let steps = choices.into_iter().enumerate().map(|(leaf, (what, which, partner, flag))| {
+                let (from, title) = (PARTNERS[partner], format!("EXERCISE {leaf}"));
+                let one_of = |ids: &[RecordId]| (!ids.is_empty()).then(|| *which.get(ids));
+                let came = |received: &mut Vec<RecordId>, record: Verified| {
+                    received.push(record.id());
+                    Some(Step::Received(record))
+                };
+                let went = |authored: &mut Vec<RecordId>, record: Verified| {
+                    authored.push(record.id());
+                    Some(Step::Authored(record))
+                };
+                let audience = if flag { &PARTNERS[..=partner] } else { &[ME, from][..] };
+                let step = match what {
+                    0 => came(&mut received, report(from, &[ME], &title)),
+                    1 | 2 => one_of(&received).and_then(|on| came(&mut received, retraction(from, &[ME], on, &title))),
+                    3 | 4 => one_of(&received).and_then(|on| came(&mut received, correction(from, &[ME], on, &title))),
+                    5 => came(&mut received, of_unknown_kind(from, &title)),
+                    6 => went(&mut authored, report(ME, audience, &title)),
+                    7 => one_of(&authored).and_then(|on| went(&mut authored, retraction(ME, audience, on, &title))),
+                    8 => one_of(&authored).map(|on| {
+                        let last = authored.last().copied().filter(|last| *last != on);
+                        let entries: Vec<_> =
+                            std::iter::once(on).chain(last).map(|id| (id, flag.then_some("expired"))).collect();
+                        Step::Receipt(receipt(from, ME, &entries))
+                    }),
+                    9 => one_of(&authored).map(|on| {
+                        let action = if flag { Action::Deleted } else { Action::Marked };
+                        Step::Received(answer(from, on, action, None, leaf as u64))
+                    }),
+                    10 => one_of(if flag { &received } else { &authored }).map(Step::Deleted),
+                    _ if flag => Some(Step::Removed(vec![agency(from)])),
+                    _ => Some(Step::Rejected(RecordId([leaf as u8; 32]), "wrong-signature")),
+                };
+                step.unwrap_or(Step::Nothing)
+            });
+            steps.collect()
+        },
+    )
+}

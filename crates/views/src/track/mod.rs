@@ -1,0 +1,48 @@
+//! `track`: what became of each record that this agency shared, for each agency that is to receive it.
+//!
+//! - Key: the index of the record's leaf, 8 bytes, big-endian, and the recipient's id; so the rows of a record stand together.
+//! - Facets: `state`; while it is queued `queued_to`, and after that `settled_to`, the recipient.
+//! - Body: `to`, `kind` and `state` always; then
+//!   - `accepted` or `rejected`: `ledger`, the origin of the recipient's ledger, `index`, the leaf's place in it, `at_ms`, the
+//!     leaf's time, and `receipt`, the record in which the recipient says so; and `reason` if it was rejected;
+//!   - `failed`, which means that it will never be sent: `reason` and `at_ms`;
+//!   - for a retraction or correction `answer`, what the recipient says that it did: `action`, `at` (seconds, by its clock)
+//!     and, if it gave one, `reason`.
+//!
+//! `state` is `queued` until the recipient's first word on the record; later words, as in a receipt that was asked for again,
+//! change nothing. The time of a row is that of authoring.
+
+mod fold;
+#[cfg(test)]
+mod tests;
+
+use mufakat_record::kinds::Body;
+use mufakat_record::kinds::answer::Answer;
+use mufakat_record::kinds::receipt::Receipt;
+
+use crate::{Event, Happening, RowChange, Rows, RowsUnavailable, View};
+
+/// The view's name.
+pub const NAME: &str = "track";
+
+/// The view.
+#[derive(Debug, Clone, Copy)]
+pub struct Track;
+
+impl View for Track {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn fold(&self, event: &Event<'_>, rows: &dyn Rows) -> Result<Vec<RowChange>, RowsUnavailable> {
+        match event.happening {
+            Happening::Authored(record) if record.header().kind != Receipt::KIND => Ok(fold::authored(event, record)),
+            // Receipts that this agency gave name no record of its own; that need not be looked up for each entry.
+            Happening::Receipt(record) if record.header().author != *event.me => fold::receipted(record, rows),
+            Happening::Received(record) if record.header().kind == Answer::KIND => fold::answered(record, rows),
+            Happening::Removed(agencies) => fold::removed(event, agencies, rows),
+            Happening::Deleted(record) => fold::deleted(&record, rows),
+            _ => Ok(Vec::new()),
+        }
+    }
+}
