@@ -38,7 +38,6 @@ pub fn verify(bytes: &[u8], expected_root: Option<Digest>) -> Result<Statement, 
     let (record, header) = (&held.record, held.record.header());
     let ledger = Ledger::open(&ground, &bundle, header).map_err(|why| fault("checkpoint", why))?;
     let witnesses = ledger.witnesses(&ground).map_err(|why| fault("cosignatures", why))?;
-    ledger.prove_all(record, &bundle)?;
 
     let (of_receipts, of_related) = others.split_at(bundle.receipts.len());
     let mut receipts = Vec::new();
@@ -49,6 +48,13 @@ pub fn verify(bytes: &[u8], expected_root: Option<Digest>) -> Result<Statement, 
     for (i, (bytes, proven)) in bundle.related.iter().zip(of_related).enumerate() {
         let next = relate(&ground, record, &related, bytes, proven);
         related.push(next.map_err(|why| fault(format!("related[{i}]"), why))?);
+    }
+    // The leaves come last, so that a changed record is named as such, and not the leaf that no longer fits it.
+    let objects = std::iter::once((record.id(), ledger.type_for(&header.author)))
+        .chain(receipts.iter().map(|receipt| (receipt.receipt, What::Receipt)))
+        .chain(related.iter().map(|other| (other.record, ledger.type_for(&other.author))));
+    for (i, (proven, (id, what))) in bundle.leaves.iter().zip(objects).enumerate() {
+        ledger.prove(proven, id, what, i == 0).map_err(|why| fault(format!("leaf[{i}]"), why))?;
     }
 
     let now = ground.chain.current();
@@ -204,9 +210,7 @@ impl Ledger {
             return Err(format!("{holder} is neither the record's author nor in its audience"));
         }
         let keys = ground.keys.get(&holder).ok_or_else(|| format!("there is no key set of {holder}"))?;
-        if !is_origin(&keys.ledger_origin, &holder) {
-            return Err(format!("{} is not a ledger of {holder}", keys.ledger_origin));
-        }
+        // The key set has been checked: the origin in it is one of its author's own.
         let log =
             VerifierKey::new(&keys.ledger_origin, Algorithm::Ed25519, keys.ledger_key).map_err(|e| e.to_string())?;
         let signed = SignedCheckpoint::open(&bundle.checkpoint, &log).map_err(|e| e.to_string())?;
@@ -245,27 +249,12 @@ impl Ledger {
         Ok(found.into_iter().map(|(agency, cosigned_at)| Witness { agency, cosigned_at }).collect())
     }
 
-    /// Checks every leaf: that it is about the thing it stands for, says what may be said of it, and is in the ledger.
-    fn prove_all(&self, record: &Verified, bundle: &Bundle) -> Result<(), Fault> {
-        let authors_leaf = |author: &AgencyId| if *author == self.holder { What::Authored } else { What::Received };
-        let (of_record, others) = bundle.leaves.split_first().ok_or_else(|| fault("format", "no leaf"))?;
-        let (of_receipts, of_related) = others.split_at(bundle.receipts.len());
-        let mut expected = vec![(of_record, record.id(), authors_leaf(&record.header().author), true)];
-        for (proven, bytes) in of_receipts.iter().zip(&bundle.receipts) {
-            expected.push((proven, RecordId::of(bytes), What::Receipt, false));
-        }
-        for (proven, bytes) in of_related.iter().zip(&bundle.related) {
-            // Bytes that are no record are refused as such when their turn comes; until then any type will do.
-            let author = Unverified::parse(bytes.clone()).ok().map(|record| record.header().author.clone());
-            let what = author.map_or(proven.leaf.what, |author| authors_leaf(&author));
-            expected.push((proven, RecordId::of(bytes), what, false));
-        }
-        for (i, (proven, id, what, may_be_rejected)) in expected.into_iter().enumerate() {
-            self.prove(proven, id, what, may_be_rejected).map_err(|why| fault(format!("leaf[{i}]"), why))?;
-        }
-        Ok(())
+    /// What the holder's leaf for a record of this author says.
+    fn type_for(&self, author: &AgencyId) -> What {
+        if *author == self.holder { What::Authored } else { What::Received }
     }
 
+    /// Checks a leaf: that it is about this object, says what may be said of it, and is in the ledger.
     fn prove(&self, proven: &ProvenLeaf, id: RecordId, what: What, may_be_rejected: bool) -> Result<(), String> {
         let leaf = &proven.leaf;
         if leaf.subject.as_bytes() != id.as_bytes() {
@@ -302,9 +291,6 @@ fn receipt(ground: &Ground, record: &Verified, bytes: &[u8], proven: &ProvenLeaf
     }
     if header.audience != [about.author.clone()] {
         return Err(format!("it is not for {}", about.author));
-    }
-    if !is_origin(&body.ledger, &header.author) {
-        return Err(format!("{} is not a ledger of {}", body.ledger, header.author));
     }
     let entry = body.entries.into_iter().find(|entry| entry.record == record.id());
     let entry = entry.ok_or("it says nothing on the record")?;
@@ -354,14 +340,6 @@ fn relate(
         index: proven.index,
         at_ms: proven.leaf.at_ms,
     })
-}
-
-/// Whether this is the name of one of the agency's own ledgers: `mufakat/<agency>/<epoch>`.
-fn is_origin(origin: &str, agency: &AgencyId) -> bool {
-    let epoch = origin.strip_prefix("mufakat/").and_then(|rest| rest.strip_prefix(agency.as_str()));
-    let epoch = epoch.and_then(|rest| rest.strip_prefix('/'));
-    // Comparing with what the number is written as refuses signs and leading zeroes.
-    epoch.is_some_and(|text| text.parse::<u64>().is_ok_and(|number| number.to_string() == text))
 }
 
 /// Whether this can be the name of a reason. Later versions of the protocol may have more than we know.

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use mufakat_exchange::{Change, Enacted, Facts, Leaf, Snapshot};
-use mufakat_ledger::TileSource;
 use mufakat_ledger::witness::Seen;
+use mufakat_ledger::{Place, TileSource};
 use mufakat_record::{AgencyId, Digest, KeyId, RecordId, Relation};
 use mufakat_views::{Row, Rows};
 use zeroize::Zeroizing;
@@ -150,9 +150,11 @@ impl Default for MailboxLimits {
 pub enum Part {
     /// The database itself.
     Database,
-    /// The leaf with this index, or the tile that holds its hash.
+    /// The leaf with this index.
     Leaf(u64),
-    /// The tiles of the tree.
+    /// A tile of the tree.
+    Tile(Place),
+    /// The tree as a whole.
     Tree,
     /// Our own latest checkpoint.
     Checkpoint,
@@ -175,6 +177,7 @@ impl std::fmt::Display for Part {
         match self {
             Self::Database => f.write_str("database"),
             Self::Leaf(index) => write!(f, "leaf {index}"),
+            Self::Tile(place) => place.fmt(f),
             Self::Tree => f.write_str("tree"),
             Self::Checkpoint => f.write_str("checkpoint"),
             Self::Record(id) => write!(f, "record {id}"),
