@@ -1,3 +1,31 @@
 //! The node: the one place where the pure parts meet sockets, files and clocks.
 
+mod chunks;
+mod clock;
+pub mod config;
+mod delivery;
+mod evidence;
+pub mod gate;
+mod governance;
+mod http;
+mod join;
+pub mod keyring;
+mod keys;
+pub mod logs;
+pub mod metrics;
 pub mod net;
+mod node;
+mod serve;
+mod share;
+mod waiting;
+mod wire;
+mod witness;
+mod writer;
+
+pub use chunks::check_chunks;
+pub use serve::{Error, Made, init, run, serve};
+
+/// The name of the state file in a node's folder.
+pub const DATABASE: &str = "node.db";
+/// The name of the socket in a node's folder, at which the agency's own commands reach the node.
+pub const SOCKET: &str = "mufakat.sock";

@@ -9,6 +9,7 @@ mod project;
 mod sqlite;
 
 pub use port::{
-    Counts, Error, Finding, MailboxLimits, Page, Part, Purpose, Queries, Queued, ReceiptOn, Related, Secret, State, Store,
+    Counts, Error, Finding, MailboxLimits, Page, Part, Purpose, Queries, Queued, ReceiptOn, Related, Secret, State,
+    Store,
 };
 pub use sqlite::{Options, Reader, Reading, SCHEMA, Sqlite, Writing};

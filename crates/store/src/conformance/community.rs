@@ -121,12 +121,7 @@ impl Community {
         let sealing = SealingKey::from_seed(&sha256(format!("{agency} sealing").as_bytes()));
         let body = KeySet {
             serial: 1,
-            signing: vec![Signing {
-                key: *key(agency, "signing").public().as_bytes(),
-                from: 0,
-                until,
-                revoked: None,
-            }],
+            signing: vec![Signing { key: *key(agency, "signing").public().as_bytes(), from: 0, until, revoked: None }],
             sealing: vec![Sealing { suite: 1, key: sealing.public().to_bytes(), from: 0, until }],
             ledger_origin: ledger_origin(agency, 1),
             ledger_key: *key(agency, "ledger").public().as_bytes(),
@@ -218,7 +213,7 @@ impl<S: Store> Node<S> {
     pub fn report(&self, to: &[&AgencyId], text: &str, attached: &[RecordId]) -> Verified {
         let body = Report {
             report_type: ReportType::Information,
-            title: format!("EXERCISE {text}"),
+            title: format!("EXERCISE {}", text.chars().take(300).collect::<String>()),
             text: text.to_owned(),
             entities: None,
             place: None,
@@ -254,13 +249,8 @@ impl<S: Store> Node<S> {
             Submission { record, key: Some(key) }
         });
         let now = self.now();
-        let submitted = self.exchange.submit(
-            submissions.collect(),
-            &Digest([9; 32]),
-            now,
-            &mut self.random,
-            &self.store,
-        );
+        let submitted =
+            self.exchange.submit(submissions.collect(), &Digest([9; 32]), now, &mut self.random, &self.store);
         let (batch, ids) = submitted.expect("fit to be shared");
         self.store.apply(&batch.changes)?;
         Ok(ids)
@@ -286,6 +276,21 @@ impl<S: Store> Node<S> {
         let (batch, receipt) = self.exchange.deliver(delivery, now, &mut self.random, &self.store)?;
         self.store.apply(&batch.changes).expect("room");
         Ok((batch, receipt))
+    }
+
+    #[doc(hidden)]
+    pub fn prepare(&mut self, sender: &AgencyId, epoch: u64, first: u64, records: Vec<Vec<u8>>) -> (Vec<mufakat_exchange::Change>, Verified) {
+        let directory = self.exchange.directory().clone();
+        let item = |bytes: Vec<u8>| {
+            let id = RecordId::of(&bytes);
+            let record = Unverified::parse(bytes).and_then(|record| record.verify(&*directory, BEGIN_S));
+            Item { id, record }
+        };
+        let items = records.into_iter().map(item).collect();
+        let delivery = Delivery { sender: sender.clone(), epoch, first, items };
+        let now = self.now();
+        let (batch, receipt) = self.exchange.deliver(delivery, now, &mut self.random, &self.store).unwrap();
+        (batch.changes, receipt)
     }
 
     /// Takes a partner's receipt.

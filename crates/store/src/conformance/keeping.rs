@@ -21,10 +21,13 @@ pub(super) fn pages<P: Place>(place: &P) {
     a.share((0..30).map(|n| a.report(&[&to(n)], &n.to_string(), &[])).collect()).unwrap();
     let reader = place.reader(&name("aa")).unwrap();
     for newest_first in [false, true] {
-        for (facets, count) in [(&[][..], 30), (&[("queued_to", "bb")][..], 10), (&[("state", "queued"), ("queued_to", "cc")], 20)] {
+        for (facets, count) in
+            [(&[][..], 30), (&[("queued_to", "bb")][..], 10), (&[("state", "queued"), ("queued_to", "cc")], 20)]
+        {
             let mut keys: Vec<Vec<u8>> = Vec::new();
             loop {
-                let page = Page { view: "track", after: keys.last().map(Vec::as_slice), limit: 7, facets, newest_first };
+                let page =
+                    Page { view: "track", after: keys.last().map(Vec::as_slice), limit: 7, facets, newest_first };
                 let rows = reader.view_page(&page).unwrap();
                 assert!(rows.len() <= 7);
                 if rows.is_empty() {

@@ -199,7 +199,10 @@ pub(super) fn epoch<P: Place>(place: &P) {
     let mut a = reopen(place, a);
     assert_eq!((a.store.state().unwrap().epoch, a.exchange.epoch()), (2, 2));
     let queued: Vec<_> = a.store.outbox(&name("bb"), 1, 10, usize::MAX).unwrap();
-    assert_eq!(queued.iter().map(|q| (q.position, q.record)).collect::<Vec<_>>(), [(1, ids[2]), (2, ids[3]), (3, ids[4])]);
+    assert_eq!(
+        queued.iter().map(|q| (q.position, q.record)).collect::<Vec<_>>(),
+        [(1, ids[2]), (2, ids[3]), (3, ids[4])]
+    );
     assert_eq!(a.store.queued(&name("bb"), 1).unwrap(), Some((ids[2], false)));
     let counts = a.store.counts().unwrap();
     assert_eq!(counts.queued, [(name("bb"), 3), (name("cc"), 1)]);

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use mufakat_exchange::{Change, Enacted, Leaf, What, needs_identity_key};
 use mufakat_ledger::Tile;
+use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::key_set::KeySet;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_version::RegisterVersion;
-use mufakat_record::kinds::Body;
 use mufakat_record::{AgencyId, Digest, RecordId, Verified, cbor};
 use mufakat_views::Event;
 use rusqlite::params;
@@ -133,14 +133,7 @@ impl Sqlite {
     }
 
     fn add_leaf(&self, index: u64, leaf: &Leaf) -> Result<(), Error> {
-        let values = params![
-            int(index),
-            leaf.what.number(),
-            int(leaf.at_ms),
-            leaf.subject.0,
-            leaf.detail,
-            leaf.salt
-        ];
+        let values = params![int(index), leaf.what.number(), int(leaf.at_ms), leaf.subject.0, leaf.detail, leaf.salt];
         self.execute("INSERT INTO leaf VALUES (?, ?, ?, ?, ?, ?)", values).map(drop)
     }
 

@@ -15,6 +15,8 @@ use crate::{Error, Finding, Part, Queries};
 /// How many findings of one sort are told; a file with more is not mended by reading on.
 const FINDINGS_MAX: usize = 100;
 
+type Check = fn(&Reader) -> Result<Vec<Finding>, Error>;
+
 /// The rows of views that are, as their keys and contents.
 const ROWS: &str = "SELECT k.view, k.key, r.time_ms, r.record, r.facets, r.body
     FROM SCHEMA.view_key k JOIN SCHEMA.view_row r ON r.number = k.number";
@@ -24,7 +26,7 @@ impl<Mode> Sqlite<Mode> {
         // A connection of its own sees one moment of the file, however long this takes.
         let reader = self.reader()?;
         reader.connection.execute_batch("BEGIN").map_err(failed)?;
-        let checks: [fn(&Reader) -> Result<Vec<Finding>, Error>; 7] = [
+        let checks: [Check; 7] = [
             Reader::check_database,
             Reader::check_register,
             Reader::check_records,
@@ -91,7 +93,9 @@ impl Reader {
             AND NOT EXISTS (SELECT 1 FROM record r WHERE r.leaf = l.number)
             AND NOT EXISTS (SELECT 1 FROM record r WHERE r.id = l.subject) LIMIT 100";
         let missing: Vec<i64> = self.all(sql, [], |row| row.get(0))?;
-        findings.extend(missing.into_iter().map(|n| finding(Part::Leaf(uint(n)), "the record that it tells of is missing")));
+        findings.extend(
+            missing.into_iter().map(|n| finding(Part::Leaf(uint(n)), "the record that it tells of is missing")),
+        );
         Ok(findings)
     }
 
@@ -164,7 +168,9 @@ impl Reader {
         }
         let sql = "SELECT a.name, i.expected, (SELECT coalesce(max(position), 0) FROM arrived c
                 WHERE c.agency = i.agency AND c.epoch = i.epoch) FROM inbound i JOIN agency a ON a.number = i.agency";
-        for (name, expected, last) in self.all(sql, [], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))? {
+        for (name, expected, last) in
+            self.all(sql, [], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))?
+        {
             let (expected, last): (i64, i64) = (expected, last);
             if expected != last + 1 {
                 let what = format!("position {expected} is expected after {last}");
@@ -195,9 +201,10 @@ impl Reader {
         self.fold_all()?;
         let (real, folded) = (ROWS.replace("SCHEMA", "main"), ROWS.replace("SCHEMA", "temp"));
         let mut findings = Vec::new();
-        for (some, others, what) in
-            [(&real, &folded, "is not what the records give"), (&folded, &real, "is given by the records and not there")]
-        {
+        for (some, others, what) in [
+            (&real, &folded, "is not what the records give"),
+            (&folded, &real, "is given by the records and not there"),
+        ] {
             let sql = format!("SELECT view, key FROM ({some} EXCEPT {others}) LIMIT {FINDINGS_MAX}");
             for (view, key) in self.all(&sql, [], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?)))? {
                 findings.push(finding(Part::View(view), format!("row {} {what}", Hex(&key))));
@@ -219,7 +226,11 @@ fn check_record(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Finding>> {
         return Ok(wrong("its leaf is missing or tells of something else"));
     }
     if row.get::<_, bool>(3)? {
-        return Ok(if bytes.iter().all(|byte| *byte == 0) { None } else { wrong("it is erased, and something is left of it") });
+        return Ok(if bytes.iter().all(|byte| *byte == 0) {
+            None
+        } else {
+            wrong("it is erased, and something is left of it")
+        });
     }
     Ok(match Verified::from_own_store(bytes) {
         Ok(record) if record.id() == id => None,
@@ -244,18 +255,18 @@ fn leaf_hash_of(row: Result<&rusqlite::Row<'_>, rusqlite::Error>, index: u64) ->
 
 /// Says which of leaf and tile is damaged where they differ: the one that the rest of the tree, or our own checkpoint,
 /// contradicts.
-fn judge(
-    leaves: Result<(), Damage>,
-    tiles: Result<Hash, Damage>,
-    checkpoint: Option<(u64, bool)>,
-) -> Vec<Finding> {
+fn judge(leaves: Result<(), Damage>, tiles: Result<Hash, Damage>, checkpoint: Option<(u64, bool)>) -> Vec<Finding> {
     match (leaves, tiles) {
         (Err(Damage::Leaf { place, index }), tiles) => {
             let covered = checkpoint.filter(|(size, _)| *size > index).map(|(_, agrees)| agrees);
             let what = format!("{place} and leaf {index} do not agree");
             vec![match (tiles, covered) {
-                (Ok(_), Some(true)) => finding(Part::Leaf(index), format!("{what}, and the checkpoint is for the tile")),
-                (Ok(_), None) => finding(Part::Leaf(index), format!("{what}, and nothing tells which of them is damaged")),
+                (Ok(_), Some(true)) => {
+                    finding(Part::Leaf(index), format!("{what}, and the checkpoint is for the tile"))
+                }
+                (Ok(_), None) => {
+                    finding(Part::Leaf(index), format!("{what}, and nothing tells which of them is damaged"))
+                }
                 (Err(_), _) | (Ok(_), Some(false)) => {
                     finding(Part::Tile(place), format!("{what}, and the rest of the tree is for the leaf"))
                 }

@@ -91,9 +91,7 @@ impl Sqlite<Writing> {
         let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         set_up_writer(&connection, options)?;
         schema::migrate(&connection, 0)?;
-        connection
-            .execute("INSERT INTO state VALUES (1, ?, 1, 0, NULL)", [me.as_str()])
-            .map_err(failed)?;
+        connection.execute("INSERT INTO state VALUES (1, ?, 1, 0, NULL)", [me.as_str()]).map_err(failed)?;
         sync_folder(path)?;
         Ok(Self::with(connection, path, me.clone(), options, Some(lock)))
     }
@@ -149,7 +147,9 @@ impl Reader {
             return Err(if found > SCHEMA {
                 Error::Newer { found, known: SCHEMA }
             } else {
-                Error::Unavailable(format!("the state file has schema {found}; start the node once to bring it to {SCHEMA}"))
+                Error::Unavailable(format!(
+                    "the state file has schema {found}; start the node once to bring it to {SCHEMA}"
+                ))
             });
         }
         connection.pragma_update(None, "cache_size", -i64::from(READER_CACHE_KIB)).map_err(failed)?;
@@ -325,7 +325,8 @@ impl Store for Sqlite {
 fn lock(path: &Path) -> Result<File, Error> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(PathBuf::from(name)).map_err(no_file)?;
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(PathBuf::from(name)).map_err(no_file)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Locked(path.to_owned())),

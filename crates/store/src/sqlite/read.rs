@@ -93,7 +93,8 @@ impl<Mode> Queries for Sqlite<Mode> {
 
     fn receipts_on(&self, record: &RecordId) -> Result<Vec<ReceiptOn>, Error> {
         let Some((index, leaf)) = self.record_leaf(record)? else { return Ok(Vec::new()) };
-        let candidates = if leaf.what == What::Authored { self.receipts_taken(index)? } else { self.receipt_given(index)? };
+        let candidates =
+            if leaf.what == What::Authored { self.receipts_taken(index)? } else { self.receipt_given(index)? };
         let mut receipts = Vec::new();
         for index in candidates {
             let Some(receipt) = self.record_of_leaf(index)? else { continue };
@@ -111,7 +112,8 @@ impl<Mode> Queries for Sqlite<Mode> {
         let mut related = Vec::new();
         for (index, relation) in found {
             let Some(by) = self.record_of_leaf(index)? else { continue };
-            let relation = relation_of(relation).ok_or_else(|| damaged(Part::Record(by.id()), "an unknown relation"))?;
+            let relation =
+                relation_of(relation).ok_or_else(|| damaged(Part::Record(by.id()), "an unknown relation"))?;
             let leaf = self.expect_leaf(index)?;
             related.push(Related { relation, record: by.id(), bytes: by.into_bytes(), index, leaf });
         }
@@ -123,7 +125,8 @@ impl<Mode> Queries for Sqlite<Mode> {
         let sql = "SELECT a.name, count(*) FROM outbox o JOIN agency a ON a.number = o.agency
             WHERE o.state = 0 GROUP BY o.agency ORDER BY a.name";
         let queued = self.all(sql, [], |row| Ok((row.get::<_, String>(0)?, uint(row.get(1)?))))?;
-        let queued = queued.into_iter().map(|(name, count)| Ok((agency(&name)?, count))).collect::<Result<_, Error>>()?;
+        let queued =
+            queued.into_iter().map(|(name, count)| Ok((agency(&name)?, count))).collect::<Result<_, Error>>()?;
         let pages = count("PRAGMA page_count")?;
         Ok(Counts {
             records: count("SELECT records FROM state")?,
@@ -228,7 +231,10 @@ impl<Mode> Sqlite<Mode> {
     }
 
     pub(super) fn ledger_size(&self) -> Result<u64, Error> {
-        Ok(self.one("SELECT max(number) FROM leaf", [], |row| row.get::<_, Option<i64>>(0))?.flatten().map_or(0, |n| uint(n) + 1))
+        Ok(self
+            .one("SELECT max(number) FROM leaf", [], |row| row.get::<_, Option<i64>>(0))?
+            .flatten()
+            .map_or(0, |n| uint(n) + 1))
     }
 
     fn outbound(&self, epoch: u64) -> Result<Vec<(AgencyId, u64, u64)>, Error> {
@@ -248,7 +254,8 @@ impl<Mode> Sqlite<Mode> {
     }
 
     fn inbound(&self) -> Result<Vec<(AgencyId, Inbound)>, Error> {
-        let sql = "SELECT a.name, i.epoch, i.expected FROM inbound i JOIN agency a ON a.number = i.agency ORDER BY a.name";
+        let sql =
+            "SELECT a.name, i.epoch, i.expected FROM inbound i JOIN agency a ON a.number = i.agency ORDER BY a.name";
         let found = self.all(sql, [], |row| {
             Ok((row.get::<_, String>(0)?, Inbound { epoch: uint(row.get(1)?), expected: uint(row.get(2)?) }))
         })?;

@@ -94,7 +94,8 @@ impl<Mode> Sqlite<Mode> {
         let known = "SELECT number FROM view_key WHERE view = ? AND key = ?";
         let known: Option<i64> = self.one(known, params![view, key], |row| row.get(0))?;
         if let Some(number) = known {
-            let sql = "UPDATE view_row SET facets = zeroblob(length(facets)), body = zeroblob(length(body)) WHERE number = ?";
+            let sql =
+                "UPDATE view_row SET facets = zeroblob(length(facets)), body = zeroblob(length(body)) WHERE number = ?";
             self.execute(sql, [number])?;
         }
         let RowChange::Put(row) = change else {

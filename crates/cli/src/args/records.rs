@@ -1,0 +1,116 @@
+//! Options of the commands about records.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use mufakat_record::{AgencyId, Code, Tlp};
+
+use crate::when::{self, Expiry};
+
+/// How many rows a node gives at once.
+const ROWS_MAX: i64 = 500;
+
+/// Who may read a record, and what may be done with it.
+#[derive(Debug, Args)]
+pub(crate) struct HandlingArgs {
+    /// An agency, party or forum that may read it; repeat for more
+    #[arg(long, value_name = "NAME", required_unless_present = "ndjson")]
+    pub(crate) to: Vec<AgencyId>,
+    /// Traffic Light Protocol label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED
+    #[arg(long, default_value = "AMBER", value_name = "LABEL")]
+    pub(crate) tlp: Tlp,
+    /// Handling code H0, H1, H2 or H3; repeat for more
+    #[arg(long, value_name = "CODE")]
+    pub(crate) code: Vec<Code>,
+    /// A purpose for which it may be used; repeat for more
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) purpose: Vec<String>,
+    /// Originator control: nothing goes onward without the originator
+    #[arg(long)]
+    pub(crate) orcon: bool,
+    /// Further restrictions in words
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) caveat: Option<String>,
+    /// When it ceases to be of use: a date (its end, UTC), a time (RFC 3339) or a length of time (30d)
+    #[arg(long, value_parser = when::parse_expiry, value_name = "WHEN")]
+    pub(crate) expires: Option<Expiry>,
+    /// No recipient learns who else got it: one record for each
+    #[arg(long)]
+    pub(crate) hidden_audience: bool,
+    /// The matter it belongs to (32 hexadecimal digits)
+    #[arg(long, value_name = "THREAD")]
+    pub(crate) thread: Option<mufakat_record::ThreadId>,
+    /// A record that it is about; repeat for more
+    #[arg(long, value_name = "RECORD")]
+    pub(crate) about: Vec<String>,
+}
+
+/// Options of `share`.
+#[derive(Debug, Args)]
+pub(crate) struct ShareArgs {
+    /// The report: text or JSON; with --ndjson one on each line (`-` or nothing: standard input)
+    pub(crate) file: Option<PathBuf>,
+    /// Audience and handling.
+    #[command(flatten)]
+    pub(crate) handling: HandlingArgs,
+    /// The title, in place of the first line or of what the JSON says
+    #[arg(long, conflicts_with = "ndjson")]
+    pub(crate) title: Option<String>,
+    /// A file to go with it; repeat for more
+    #[arg(long, value_name = "FILE", conflicts_with = "ndjson")]
+    pub(crate) attach: Vec<PathBuf>,
+    /// A name of your own for this report: sharing it again under the same name does nothing
+    #[arg(long, value_name = "TEXT", conflicts_with = "ndjson")]
+    pub(crate) key: Option<String>,
+    /// Many reports, one on each line
+    #[arg(long)]
+    pub(crate) ndjson: bool,
+    /// A name for this run: lines that were shared under it before are not shared again
+    #[arg(long, value_name = "NAME", requires = "ndjson")]
+    pub(crate) batch: Option<String>,
+    /// With --batch: how long to wait for a node that went away
+    #[arg(long, value_parser = when::parse_duration, value_name = "TIME", default_value = "60s")]
+    pub(crate) retry: Duration,
+}
+
+/// Options of `inbox`.
+#[derive(Debug, Args)]
+pub(crate) struct InboxArgs {
+    /// How many rows
+    #[arg(long, default_value_t = 50, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=ROWS_MAX))]
+    pub(crate) limit: u32,
+    /// Go on where an earlier call ended
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) after: Option<String>,
+    /// Only rows that have this, such as `kind:report` or `author:ru-police`; repeat for more
+    #[arg(long, value_name = "NAME:VALUE")]
+    pub(crate) facet: Vec<String>,
+    /// The oldest first
+    #[arg(long)]
+    pub(crate) oldest: bool,
+    /// What was refused instead, with the reasons
+    #[arg(long)]
+    pub(crate) refused: bool,
+}
+
+/// Options of `track`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("waits").args(["wait", "watch"]))]
+pub(crate) struct TrackArgs {
+    /// The record; without it, the newest that were sent
+    pub(crate) record: Option<String>,
+    /// Wait until every recipient has settled, then show
+    #[arg(long, requires = "record")]
+    pub(crate) wait: bool,
+    /// The same, showing each change
+    #[arg(long, requires = "record")]
+    pub(crate) watch: bool,
+    /// How long to wait; then the command fails
+    #[arg(long, value_parser = when::parse_duration, value_name = "TIME", requires = "waits")]
+    pub(crate) timeout: Option<Duration>,
+    /// How many rows, without a record
+    #[arg(long, default_value_t = 50, value_name = "NUMBER", conflicts_with = "record",
+        value_parser = clap::value_parser!(u32).range(1..=ROWS_MAX))]
+    pub(crate) limit: u32,
+}

@@ -1,0 +1,152 @@
+//! The receiving end: opens a parcel, verifies what is in it, hands it to the exchange, and gives the receipt.
+
+use std::sync::Arc;
+
+use mufakat_exchange::{Delivery, Item};
+use mufakat_record::kinds::Body;
+use mufakat_record::kinds::receipt::Receipt;
+use mufakat_record::parcel::Parcel;
+use mufakat_record::{AgencyId, Reason, RecordId, SKEW_SHOWN_S, Unverified, Verified};
+
+use super::send::take_receipt;
+use crate::clock;
+use crate::node::Node;
+use crate::writer::{Fault, refused};
+
+/// How a parcel came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// From this agency itself, by its own connection.
+    Direct(AgencyId),
+    /// Through a relay, or in a file: nothing is known of who brought it.
+    Carried,
+}
+
+/// What came of a parcel.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// Records; this is the receipt for their sender.
+    Records {
+        /// Whose records.
+        sender: AgencyId,
+        /// The receipt.
+        receipt: Box<Verified>,
+    },
+    /// Receipts of ours; nothing to answer.
+    Receipts(usize),
+}
+
+/// Why a parcel was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Untaken {
+    /// For this reason, which the sender gets to know.
+    #[error("{reason}")]
+    Refused {
+        /// The reason.
+        reason: Reason,
+        /// The position expected next, where it matters.
+        expected: Option<u64>,
+        /// Whose parcel it says it is.
+        sender: Option<AgencyId>,
+    },
+    /// Our own trouble.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Takes a parcel in.
+pub(crate) async fn take_parcel(node: &Arc<Node>, bytes: &[u8], via: Via) -> Result<Taken, Untaken> {
+    let no = |reason, sender: Option<&AgencyId>| Untaken::Refused { reason, expected: None, sender: sender.cloned() };
+    let parcel = Parcel::parse(bytes).map_err(|reason| no(reason, None))?;
+    let outer = parcel.outer.clone();
+    let sender = outer.sender.clone();
+    node.metrics.parcel_received(&sender);
+    if outer.recipient != node.me {
+        return Err(no(Reason::WrongRecipient, Some(&sender)));
+    }
+    if matches!(&via, Via::Direct(caller) if *caller != sender) {
+        return Err(no(Reason::SenderNotAuthor, Some(&sender)));
+    }
+    let directory = node.directory();
+    match directory.chain().current().agency(&sender) {
+        None => return Err(no(Reason::AuthorNotInRegister, Some(&sender))),
+        Some(agency) if agency.removed.is_some() => return Err(no(Reason::AuthorRemoved, Some(&sender))),
+        Some(_) => {}
+    }
+    if outer.register_version > directory.chain().current().version {
+        return Err(no(Reason::UnknownRegister, Some(&sender)));
+    }
+    let key = node.keyring.load().sealing(&outer.sealing_key);
+    let key = key.ok_or_else(|| no(Reason::UnknownSealingKey, Some(&sender)))?;
+    // Opening and verifying is the bulk of the work, and none of it needs the writer.
+    let now_s = clock::now_s();
+    let work = move || -> Result<Vec<Item>, Reason> {
+        let records = parcel.open(&key, &*directory)?;
+        let item = |bytes: Vec<u8>| Item {
+            id: RecordId::of(&bytes),
+            record: Unverified::parse(bytes).and_then(|record| record.verify(&*directory, now_s)),
+        };
+        Ok(records.into_iter().map(item).collect())
+    };
+    let items = tokio::task::spawn_blocking(work).await.map_err(|e| Fault::Store(e.to_string()))?;
+    let items = items.map_err(|reason| no(reason, Some(&sender)))?;
+    if outer.first == 0 {
+        return take_receipts(node, &sender, items).await;
+    }
+    tell_skew(node, &sender, &items, now_s);
+    let delivery = Delivery { sender: sender.clone(), epoch: outer.epoch, first: outer.first, items };
+    let receipt = node.writer.call(move |core| {
+        let at_ms = clock::now_ms();
+        match refused(core.exchange.deliver(delivery, at_ms, &mut core.random, &core.store))? {
+            Ok((batch, receipt)) => core.apply(batch).map(|()| Ok(receipt)),
+            Err(refused) => Ok(Err(refused)),
+        }
+    });
+    match receipt.await? {
+        Ok(receipt) => {
+            node.heard_of(&sender);
+            count(node, &receipt);
+            Ok(Taken::Records { sender, receipt: Box::new(receipt) })
+        }
+        Err((reason, expected)) => {
+            Err(Untaken::Refused { reason, expected: Some(expected), sender: Some(sender) })
+        }
+    }
+}
+
+async fn take_receipts(node: &Arc<Node>, sender: &AgencyId, items: Vec<Item>) -> Result<Taken, Untaken> {
+    let mut taken = 0;
+    for item in items {
+        let Ok(record) = item.record else { continue };
+        match take_receipt(node, sender, record.into_bytes()).await {
+            Ok(()) => taken += 1,
+            Err(super::Undelivered::Fault(fault)) => return Err(fault.into()),
+            Err(error) => tracing::info!(partner = %sender, %error, "a receipt was not taken"),
+        }
+    }
+    node.bells.channel(sender).notify_one();
+    Ok(Taken::Receipts(taken))
+}
+
+fn count(node: &Node, receipt: &Verified) {
+    let Ok(body) = Receipt::from_body(receipt.header(), receipt.body()) else { return };
+    for entry in &body.entries {
+        match entry.rejected.as_deref().map(str::parse) {
+            None => drop(node.metrics.records_received.inc()),
+            Some(Ok(reason)) => node.metrics.rejected(reason),
+            Some(Err(())) => {}
+        }
+    }
+}
+
+/// A partner's clock that is far from ours is shown, not punished.
+fn tell_skew(node: &Node, sender: &AgencyId, items: &[Item], now_s: u64) {
+    let Some(Ok(newest)) = items.last().map(|item| item.record.as_ref()) else { return };
+    let issued_at = newest.header().issued_at;
+    // A record may have waited long; only a time ahead of ours tells of a clock for certain.
+    let ahead = issued_at.saturating_sub(now_s);
+    node.metrics.set_clock_skew(sender, ahead as f64);
+    if ahead > SKEW_SHOWN_S {
+        tracing::warn!(partner = %sender, ahead_s = ahead, "the partner's clock is ahead of ours");
+    }
+}

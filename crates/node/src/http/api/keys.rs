@@ -1,0 +1,32 @@
+//! The agency's keys: their public halves, and new ones in their place.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::problem::{Json, Problem};
+use crate::keys::{self, Rotation};
+use crate::node::Node;
+
+pub(super) fn routes() -> Router<Arc<Node>> {
+    Router::new().route("/api/v1/keys", get(show)).route("/api/v1/keys/rotate", post(rotate))
+}
+
+async fn show(State(node): State<Arc<Node>>) -> axum::Json<Value> {
+    axum::Json(keys::describe(&node.keyring.load(), node.directory().key_set(&node.me)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rotate {
+    what: Rotation,
+}
+
+async fn rotate(State(node): State<Arc<Node>>, Json(asked): Json<Rotate>) -> Result<axum::Json<Value>, Problem> {
+    keys::rotate(&node, asked.what).await??;
+    Ok(show(State(node)).await)
+}

@@ -1,0 +1,61 @@
+//! The local API: what the agency's own programs and people ask of their node, over its Unix socket.
+//!
+//! Whoever can open the socket speaks for the agency. JSON goes in and out unless a route says otherwise; what is not done is
+//! told as a [`problem`]. Every release, read and export passes the policy gate.
+
+mod body;
+mod bulk;
+mod events;
+mod keys;
+mod parcels;
+pub(crate) mod problem;
+mod records;
+mod register;
+mod status;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+mod views;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use http::StatusCode;
+
+use self::problem::Problem;
+use crate::node::Node;
+
+/// The routes of a running node.
+pub(crate) fn routes(node: &Arc<Node>) -> Router {
+    Router::new()
+        .merge(status::routes())
+        .merge(records::routes())
+        .merge(views::routes())
+        .merge(register::routes())
+        .merge(keys::routes())
+        .merge(upkeep::routes())
+        .merge(events::routes())
+        .with_state(Arc::clone(node))
+        .merge(parcels::routes(node))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(node.config.limits.api_body_bytes_max))
+        .layer(from_fn_with_state(Arc::clone(node), count))
+}
+
+async fn no_such_route() -> Problem {
+    Problem::not_found()
+}
+
+async fn no_such_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this path is asked in another way")
+}
+
+async fn count(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    node.metrics.api_request(response.status());
+    response
+}

@@ -1,0 +1,372 @@
+//! The API of two real nodes, asked over their sockets.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::config::{Agency, Config};
+use crate::net::local_client::{Response, body_from_channel, request};
+use crate::{SOCKET, init, run};
+
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// How long nodes may take for what they do by themselves.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Running {
+    dir: TempDir,
+    card: String,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Result<(), crate::Error>>,
+}
+
+impl Running {
+    fn start(id: &str, party: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        // The system gives a port that is free now.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut config = Config::new(Agency {
+            id: id.parse().unwrap(),
+            party: party.parse().unwrap(),
+            name: format!("EXERCISE {id}"),
+            party_name: None,
+            endpoint: port.to_string(),
+            relay: false,
+        });
+        config.listen.peers = port;
+        let folder = dir.path().join("node");
+        let made = init(&folder, &config).unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(async move { run(&folder, config, stopped).await });
+        Self { dir, card: made.card, stop, task }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.dir.path().join("node").join(SOCKET)
+    }
+
+    async fn ask(&self, method: Method, path: &str, media_type: &str, body: impl Into<Body>) -> Option<Response> {
+        request(&self.socket(), method, path, Some(media_type), body.into()).await.ok()
+    }
+
+    async fn bytes(&self, method: Method, path: &str, body: impl Into<Body>) -> (StatusCode, Bytes) {
+        let octets = "application/octet-stream";
+        let response = self.ask(method, path, octets, body).await.expect("the node answers");
+        (response.status, response.bytes(ANSWER_BYTES_MAX).await.unwrap())
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        let response =
+            self.ask(Method::POST, path, "application/json", body.to_string()).await.expect("the node answers");
+        let status = response.status;
+        let body = response.bytes(ANSWER_BYTES_MAX).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, Value) {
+        let Some(response) = self.ask(Method::GET, path, "application/json", Body::empty()).await else {
+            return (StatusCode::SERVICE_UNAVAILABLE, Value::Null);
+        };
+        let status = response.status;
+        let body = response.bytes(ANSWER_BYTES_MAX).await.unwrap_or_default();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// Asks until the answer is as wanted.
+    async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        let asked = tokio::time::timeout(PATIENCE, async {
+            loop {
+                last = self.get(path).await.1;
+                if wanted(&last) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        if asked.await.is_err() {
+            panic!("{path} stays {last}");
+        }
+        last
+    }
+
+    async fn end(self) {
+        self.stop.send_replace(true);
+        tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap().unwrap();
+    }
+}
+
+/// Two agencies of two parties, and a register that both have approved.
+async fn two() -> (Running, Running) {
+    let (vn, ru) = (Running::start("vn-police", "vn"), Running::start("ru-police", "ru"));
+    for node in [&vn, &ru] {
+        let status = node.until("/api/v1/status", |status| status["phase"] == "waiting").await;
+        assert_eq!(status["card"], node.card);
+        let (status, problem) = node.get("/api/v1/records/00").await;
+        assert_eq!((status, &problem["reason"]), (StatusCode::CONFLICT, &json!("no-register")));
+    }
+    let rules = json!({ "witness_quorum": 1, "witness_interval_s": 1, "relay_max_s": 86400 });
+    let founding = json!({ "community": "EXERCISE", "cards": [ru.card], "threshold": 2, "rules": rules });
+    let response =
+        vn.ask(Method::POST, "/api/v1/register/found", "application/json", founding.to_string()).await.unwrap();
+    let file = response.bytes(ANSWER_BYTES_MAX).await.unwrap();
+    let (status, file) = ru.bytes(Method::POST, "/api/v1/register/approve", file).await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, file) = vn.bytes(Method::POST, "/api/v1/register/approve", file).await;
+    assert_eq!(status, StatusCode::OK);
+    for node in [&vn, &ru] {
+        node.until("/api/v1/status", |status| status["phase"] == "running").await;
+    }
+    // Who asks once more gets the file once more.
+    assert_eq!(vn.bytes(Method::POST, "/api/v1/register/approve", file).await.0, StatusCode::OK);
+    (vn, ru)
+}
+
+fn envelope(title: &str) -> Value {
+    json!({ "to": ["ru-police"], "tlp": "GREEN", "body": { "title": title, "text": "EXERCISE marker" } })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_are_shared_read_followed_and_proved() {
+    let (vn, ru) = two().await;
+    let (status, shared) = vn.post("/api/v1/records", &envelope("EXERCISE one")).await;
+    assert_eq!(status, StatusCode::CREATED, "{shared}");
+    assert_eq!(shared["records"][0]["audience"], json!(["ru-police"]));
+    let id = shared["records"][0]["id"].as_str().unwrap().to_owned();
+    let record = format!("/api/v1/records/{id}");
+
+    // There.
+    ru.until("/api/v1/views/inbox?facet=kind:report", |page| page["rows"][0]["record"] == id).await;
+    let (_, shown) = ru.get(&record).await;
+    assert_eq!((&shown["body"]["title"], &shown["state"]), (&json!("EXERCISE one"), &json!("current")));
+    let raw = ru.bytes(Method::GET, &format!("{record}/raw"), Body::empty()).await;
+    assert_eq!(raw, vn.bytes(Method::GET, &format!("{record}/raw"), Body::empty()).await);
+    assert_eq!(mufakat_record::RecordId::of(&raw.1).to_string(), id);
+
+    // Both uses stand in the ledger, and the stream of events tells of them.
+    let path = "/api/v1/events?after=-1";
+    let mut events = ru.ask(Method::GET, path, "application/json", Body::empty()).await.unwrap();
+    let mut uses = Vec::new();
+    while uses.len() < 2 {
+        let line = tokio::time::timeout(PATIENCE, events.line(10_000)).await.unwrap().unwrap().unwrap();
+        let Some(data) = line.strip_prefix(b"data: ") else { continue };
+        let event: Value = serde_json::from_slice(data).unwrap();
+        if event["what"] == "use" && event["record"] == id {
+            uses.push(event["detail"].clone());
+        }
+    }
+    assert_eq!(uses, ["read", "export"]);
+    drop(events);
+
+    // Back here.
+    let track = vn.until(&format!("{record}/track"), |track| track["recipients"][0]["state"] == "accepted").await;
+    assert_eq!(track["recipients"][0]["index"], shown["leaf"]["index"]);
+    let (status, evidence) = vn.bytes(Method::GET, &format!("{record}/evidence"), Body::empty()).await;
+    assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&evidence));
+    assert!(mufakat_formats::verify(&evidence).is_ok());
+    assert_eq!(vn.bytes(Method::GET, &format!("{record}/proof"), Body::empty()).await.0, StatusCode::OK);
+
+    // Taken back.
+    let corrected = json!({ "reason": "a slip", "body": { "title": "EXERCISE two" } });
+    assert_eq!(vn.post(&format!("{record}/correct"), &corrected).await.0, StatusCode::CREATED);
+    assert_eq!(vn.get(&record).await.1["state"], "corrected");
+    let (status, retraction) = vn.post(&format!("{record}/retract"), &json!({ "reason": "EXERCISE over" })).await;
+    assert_eq!(status, StatusCode::CREATED);
+    assert_eq!(vn.get(&record).await.1["state"], "retracted");
+    let path = format!("/api/v1/records/{}/track", retraction["id"].as_str().unwrap());
+    vn.until(&path, |track| track["recipients"][0]["answer"]["action"] == "deleted").await;
+    let tombstone = ru.get(&record).await.1;
+    assert_eq!((&tombstone["state"], &tombstone["body"]), (&json!("deleted"), &Value::Null));
+    assert_eq!(ru.get(&format!("{record}/raw")).await.0, StatusCode::GONE);
+
+    // What is not there, what is not asked rightly.
+    let unknown = format!("/api/v1/records/{}", "ab".repeat(32));
+    for path in ["", "/raw", "/content", "/evidence", "/proof", "/track"] {
+        let (status, problem) = vn.get(&format!("{unknown}{path}")).await;
+        assert_eq!((status, &problem["reason"]), (StatusCode::NOT_FOUND, &json!("not-found")), "{path}");
+    }
+    assert_eq!(vn.post(&format!("{unknown}/retract"), &json!({ "reason": "" })).await.0, StatusCode::NOT_FOUND);
+    let check = async |path: &str, body: &Value, status: u16, reason: &str| {
+        let (found, problem) = vn.post(path, body).await;
+        assert_eq!((found.as_u16(), &problem["reason"]), (status, &json!(reason)), "{problem}");
+    };
+    let mut bad = envelope("EXERCISE");
+    bad["to"] = json!(["nobody"]);
+    check("/api/v1/records", &bad, 422, "unknown-recipient").await;
+    bad["purge"] = json!(true);
+    check("/api/v1/records", &bad, 400, "malformed").await;
+    let large = json!({ "text": "x".repeat(2 << 20) });
+    check("/api/v1/records", &large, 413, "oversize").await;
+    check("/api/v1/register/found", &json!({}), 409, "has-register").await;
+    check("/api/v1/nothing", &json!({}), 404, "not-found").await;
+    check("/api/v1/status", &json!({}), 405, "method-not-allowed").await;
+    vn.end().await;
+    ru.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bulk_answers_every_line_in_order() {
+    const LINES: u64 = 1000;
+    let (vn, ru) = two().await;
+    let (lines, body) = mpsc::channel::<Bytes>(4);
+    let path = "/api/v1/records/bulk";
+    let mut answer = vn.ask(Method::POST, path, "application/x-ndjson", body_from_channel(body)).await.unwrap();
+    let line = |number: u64| match number {
+        7 => "{\"to\":[]}".to_owned(),
+        8 => String::new(),
+        9 => " ".repeat(2 << 20),
+        n => {
+            let mut line = envelope(&format!("EXERCISE {n}"));
+            line["key"] = json!(format!("line {}", n / 2));
+            line.to_string()
+        }
+    };
+    // One line alone is answered while the request goes on.
+    lines.send(format!("{}\n", line(1)).into()).await.unwrap();
+    let first = tokio::time::timeout(PATIENCE, answer.line(10_000)).await.unwrap().unwrap().unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&first).unwrap()["line"], 1);
+    let sender = tokio::spawn(async move {
+        for number in 2..=LINES {
+            let end = if number == LINES { "" } else { "\n" };
+            lines.send(format!("{}{end}", line(number)).into()).await.unwrap();
+        }
+    });
+    let mut ids = vec![String::new(); 2];
+    for number in 2..=LINES {
+        let line = tokio::time::timeout(PATIENCE, answer.line(10_000)).await.unwrap().unwrap().unwrap();
+        let line: Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(line["line"], number);
+        let reason = match number {
+            7 | 8 => json!("malformed"),
+            9 => json!("oversize"),
+            _ => Value::Null,
+        };
+        assert_eq!(line["error"]["reason"], reason, "{line}");
+        ids.push(line["id"].as_str().unwrap_or_default().to_owned());
+    }
+    assert!(answer.line(10_000).await.unwrap().is_none());
+    sender.await.unwrap();
+    // Two lines with one key are one record.
+    assert_eq!((ids[10] == ids[11], ids[10] == ids[12]), (true, false));
+    let backlog = |status: &Value| status["partners"][0]["backlog"].as_u64();
+    vn.until("/api/v1/status", |status| backlog(status) == Some(0)).await;
+
+    let mut seen = 0;
+    let mut path = "/api/v1/views/inbox?limit=100&order=oldest&facet=kind:report".to_owned();
+    loop {
+        let (_, page) = ru.get(&path).await;
+        seen += page["rows"].as_array().unwrap().len();
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/api/v1/views/inbox?limit=100&order=oldest&facet=kind:report&after={next}");
+    }
+    // Lines 1 to 6 are in pairs but for the first; 8 and 9 have one key and neither is a record.
+    assert_eq!(seen as u64, LINES / 2 + 1 - 1);
+    let rows = ru.post("/api/v1/rebuild", &json!({})).await.1["rows"].as_u64().unwrap();
+    assert!(rows >= seen as u64, "{rows}");
+    vn.end().await;
+    ru.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_parcels_carries_what_the_network_does_not() {
+    let (vn, ru) = two().await;
+    vn.until("/api/v1/status", |status| status["partners"][0]["last_contact_ms"].is_u64()).await;
+    let content = vec![7; 3 << 20];
+    let path = "/api/v1/attachments?name=EXERCISE.bin";
+    let (status, upload) = vn.bytes(Method::POST, path, content.clone()).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let upload: Value = serde_json::from_slice(&upload).unwrap();
+    assert_eq!((&upload["size"], &upload["chunks"]), (&json!(content.len()), &json!(3)));
+    let ru_folder = ru.dir.path().join("node");
+    let ru_dir = TempDir::new().unwrap();
+    let config = Config::load(&ru_folder).unwrap();
+    let Running { dir, card, stop, task } = ru;
+    stop.send_replace(true);
+    task.await.unwrap().unwrap();
+
+    let mut with = envelope("EXERCISE with a file");
+    with["attachments"] = json!([upload["upload"]]);
+    let (_, shared) = vn.post("/api/v1/records", &with).await;
+    let id = shared["records"][0]["id"].as_str().unwrap().to_owned();
+    let (status, file) =
+        vn.bytes(Method::POST, "/api/v1/parcels/export", json!({ "to": "ru-police" }).to_string()).await;
+    assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&file));
+    assert!(!file.windows(8).any(|window| window == b"EXERCISE"));
+    // Without its partner: what follows came in the file.
+    vn.end().await;
+
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(async move { run(&ru_folder, config, stopped).await });
+    let ru = Running { dir, card, stop, task };
+    ru.until("/api/v1/status", |status| status["phase"] == "running").await;
+    let (status, imported) = ru.bytes(Method::POST, "/api/v1/parcels/import", file.clone()).await;
+    let imported: Value = serde_json::from_slice(&imported).unwrap();
+    assert_eq!(status, StatusCode::OK, "{imported}");
+    assert_eq!((&imported["chunks_taken"], &imported["rejected"]), (&json!(3), &json!([])), "{imported}");
+    assert!(imported["accepted"].as_u64() >= Some(2));
+    let (_, shown) = ru.get(&format!("/api/v1/records/{id}")).await;
+    let attached = shown["references"][0]["record"].as_str().unwrap();
+    let (status, received) = ru.bytes(Method::GET, &format!("/api/v1/records/{attached}/content"), Body::empty()).await;
+    assert_eq!((status, received == content), (StatusCode::OK, true));
+    // The receipt is owed; the way back is a file too.
+    let (status, back) =
+        ru.bytes(Method::POST, "/api/v1/parcels/export", json!({ "to": "vn-police" }).to_string()).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(back.len() > 1000);
+    // A file that was taken in already does no harm.
+    let again = ru.bytes(Method::POST, "/api/v1/parcels/import", file.slice(..file.len() - 1)).await;
+    assert_eq!(again.0, StatusCode::BAD_REQUEST);
+    assert_eq!(ru.bytes(Method::POST, "/api/v1/parcels/import", file).await.0, StatusCode::OK);
+    check_backup(&ru, &ru_dir.path().join("backup")).await;
+    ru.end().await;
+}
+
+async fn check_backup(node: &Running, to: &Path) {
+    let (status, answer) = node.post("/api/v1/backup", &json!({ "path": to })).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    assert!(answer["bytes"].as_u64() > Some(3 << 20), "the chunks are in it: {answer}");
+    assert!(mufakat_store::Reader::open_to_read(&to.join(crate::DATABASE)).is_ok());
+    assert_eq!(node.post("/api/v1/backup", &json!({ "path": to })).await.1["reason"], "exists");
+    assert_eq!(node.post("/api/v1/backup", &json!({ "path": "backup" })).await.1["reason"], "malformed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_community_governs_itself() {
+    let (vn, ru) = two().await;
+    let (_, keys) = vn.get("/api/v1/keys").await;
+    let (status, rotated) = vn.post("/api/v1/keys/rotate", &json!({ "what": "all" })).await;
+    assert_eq!(status, StatusCode::OK, "{rotated}");
+    assert_eq!((&keys["identity"], keys["signing"][0]["current"].as_bool()), (&rotated["identity"], Some(true)));
+    assert_eq!((rotated["signing"].as_array().unwrap().len(), &rotated["signing"][0]["current"]), (2, &json!(false)));
+    assert_eq!(vn.post("/api/v1/keys/rotate", &json!({ "what": "none" })).await.0, StatusCode::BAD_REQUEST);
+
+    let id = Running::start("id-coastguard", "id");
+    id.until("/api/v1/status", |status| status["phase"] == "waiting").await;
+    let asked = json!({ "agency": "id-coastguard", "party": "id", "valid_s": 600 });
+    let (status, invited) = vn.post("/api/v1/invitations", &asked).await;
+    assert_eq!(status, StatusCode::CREATED, "{invited}");
+    let (status, joining) = id.post("/api/v1/join", &json!({ "invitation": invited["invitation"] })).await;
+    assert_eq!((status, &joining["community_root_words"]), (StatusCode::ACCEPTED, &invited["words"]));
+    vn.until("/api/v1/invitations", |list| list["pending"][0]["agency"] == "id-coastguard").await;
+    let (status, proposed) = vn.post("/api/v1/register/propose", &json!({ "admit": ["id-coastguard"] })).await;
+    assert_eq!((status, &proposed["enacted"]), (StatusCode::CREATED, &json!(false)), "{proposed}");
+    let hash = &proposed["hash"];
+    ru.until("/api/v1/register", |register| register["proposals"][0]["hash"] == *hash).await;
+    let (status, approved) = ru.post("/api/v1/register/approve", &json!({ "hash": hash })).await;
+    assert_eq!((status, &approved["enacted"]), (StatusCode::OK, &json!(true)), "{approved}");
+    vn.until("/api/v1/register", |register| register["version"] == 2).await;
+    id.until("/api/v1/status", |status| status["phase"] == "running").await;
+    let (_, log) = id.get("/api/v1/register/log").await;
+    assert_eq!(log["versions"][1]["approvals"], json!(["ru", "vn"]));
+    assert!(log["versions"][1]["issued_at"].is_u64());
+    assert_eq!(vn.get("/api/v1/alarms").await.1, json!({ "alarms": [] }));
+    for node in [vn, ru, id] {
+        node.end().await;
+    }
+}

@@ -1,0 +1,168 @@
+//! Upkeep: a copy of the state, views folded again, alarms.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::StatusCode;
+use mufakat_store::{Page, Queries, Reader, Store};
+use mufakat_views::registry;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::problem::{Json, Problem};
+use crate::node::Node;
+use crate::writer::Fault;
+use crate::{DATABASE, config, witness};
+
+/// What stands in a node's folder beside its state and belongs to a backup. The database comes first: what is added while it
+/// is copied is copied too, and what is too much is let go again.
+const BESIDE: [&str; 3] = [config::FILE_NAME, "invitations.cbor", "chunks"];
+/// How many rows are counted at a time.
+const COUNTED_ROWS: usize = 10_000;
+
+pub(super) fn routes() -> Router<Arc<Node>> {
+    Router::new()
+        .route("/api/v1/backup", post(backup))
+        .route("/api/v1/rebuild", post(rebuild))
+        .route("/api/v1/alarms", get(alarms))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Backup {
+    path: PathBuf,
+}
+
+async fn backup(State(node): State<Arc<Node>>, Json(asked): Json<Backup>) -> Result<Response, Problem> {
+    if !asked.path.is_absolute() {
+        return Err(Problem::malformed("`path` is a whole path: the node works in another folder than its caller"));
+    }
+    let dir = node.dir.clone();
+    let copied = node.read(move |reader| Ok(copy_all(reader, &dir, &asked.path))).await?;
+    let bytes = copied.map_err(problem_of)?;
+    Ok((StatusCode::CREATED, axum::Json(json!({ "bytes": bytes }))).into_response())
+}
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+enum NoBackup {
+    #[error("{0} exists already; name a folder that does not")]
+    Exists(PathBuf),
+    #[error("{0}: {1}")]
+    Folder(PathBuf, io::Error),
+    #[error(transparent)]
+    Store(#[from] mufakat_store::Error),
+}
+
+fn problem_of(error: NoBackup) -> Problem {
+    let is_full = |e: &io::Error| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    match error {
+        NoBackup::Exists(_) => Problem::conflict("exists", error.to_string()),
+        NoBackup::Folder(_, e) if is_full(&e) => Fault::Full.into(),
+        NoBackup::Folder(..) => Problem::refused("not-writable", error.to_string()),
+        NoBackup::Store(e) => Fault::from(e).into(),
+    }
+}
+
+/// Copies the state and what goes with it into a new folder, durably. Gives the number of bytes.
+fn copy_all(reader: &Reader, dir: &Path, to: &Path) -> Result<u64, NoBackup> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |e: io::Error| match e.kind() {
+            io::ErrorKind::AlreadyExists => NoBackup::Exists(path),
+            _ => NoBackup::Folder(path, e),
+        }
+    };
+    // The backup holds the secret keys.
+    DirBuilder::new().mode(0o700).create(to).map_err(at(to))?;
+    let state = to.join(DATABASE);
+    reader.backup_to(&state)?;
+    let mut bytes = fs::metadata(&state).map_err(at(&state))?.len();
+    for name in BESIDE {
+        let from = dir.join(name);
+        bytes += copy(&from, &to.join(name)).map_err(at(&from))?;
+    }
+    Ok(bytes)
+}
+
+/// Copies a file, or a folder with all that is in it. What is not there any more by now is not missed.
+fn copy(from: &Path, to: &Path) -> io::Result<u64> {
+    if from.is_dir() {
+        DirBuilder::new().mode(0o700).create(to)?;
+        let mut bytes = 0;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            bytes += copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        File::open(to)?.sync_all()?;
+        return Ok(bytes);
+    }
+    let mut source = match File::open(from) {
+        Ok(source) => source,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(e) => return Err(e),
+    };
+    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    let bytes = io::copy(&mut source, &mut target)?;
+    target.sync_all()?;
+    Ok(bytes)
+}
+
+async fn rebuild(State(node): State<Arc<Node>>) -> Result<axum::Json<Value>, Problem> {
+    node.writer.call(|core| Ok(core.store.rebuild_views()?)).await?;
+    let rows =
+        node.read(|reader| registry::VIEWS.iter().map(|view| count(reader, view.name())).sum::<Result<usize, _>>());
+    Ok(axum::Json(json!({ "rows": rows.await? })))
+}
+
+fn count(reader: &Reader, view: &'static str) -> Result<usize, mufakat_store::Error> {
+    let (mut rows, mut after) = (0, None::<Vec<u8>>);
+    loop {
+        let page = Page { view, after: after.as_deref(), limit: COUNTED_ROWS, facets: &[], newest_first: false };
+        let found = reader.view_page(&page)?;
+        rows += found.len();
+        match found.into_iter().last() {
+            Some(last) => after = Some(last.key),
+            None => return Ok(rows),
+        }
+    }
+}
+
+async fn alarms(State(node): State<Arc<Node>>) -> Result<axum::Json<Value>, Problem> {
+    Ok(axum::Json(json!({ "alarms": witness::alarms(&node).await? })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_copied_with_all_that_is_in_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::create_dir_all(from.join("chunks/ab")).unwrap();
+        fs::write(from.join("chunks/ab/one"), b"EXERCISE").unwrap();
+        fs::write(from.join("chunks/two"), b"12").unwrap();
+        assert_eq!(copy(&from, &to).unwrap(), 10);
+        assert_eq!(fs::read(to.join("chunks/ab/one")).unwrap(), b"EXERCISE");
+        assert_eq!(copy(&dir.path().join("nothing"), &dir.path().join("else")).unwrap(), 0);
+        // Nothing that is there is written over.
+        assert_eq!(copy(&from, &to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_backup_that_cannot_be_made_says_why() {
+        let check = |error: NoBackup, reason: &str| assert_eq!(problem_of(error).reason(), reason);
+        check(NoBackup::Exists("x".into()), "exists");
+        check(NoBackup::Folder("x".into(), io::ErrorKind::StorageFull.into()), "storage-full");
+        check(NoBackup::Folder("x".into(), io::ErrorKind::PermissionDenied.into()), "not-writable");
+        check(NoBackup::Store(mufakat_store::Error::Full), "storage-full");
+    }
+}

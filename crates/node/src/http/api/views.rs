@@ -1,0 +1,180 @@
+//! Views: pages of rows, filtered by facets, from the newest or from the oldest.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use mufakat_store::{Page, Queries};
+use mufakat_views::{Row, registry};
+use serde_json::{Value, json};
+
+use super::problem::{Problem, Query};
+use crate::node::Node;
+
+/// How many rows a page has when nothing is said.
+const LIMIT_DEFAULT: usize = 50;
+/// How many rows a page can have.
+const LIMIT_MAX: usize = 500;
+/// How many facets one question can name.
+const FACETS_MAX: usize = 8;
+/// The longest key of a row in a cursor, in characters.
+const CURSOR_CHARS_MAX: usize = 512;
+
+pub(super) fn routes() -> Router<Arc<Node>> {
+    Router::new().route("/api/v1/views/{view}", get(page))
+}
+
+async fn page(
+    State(node): State<Arc<Node>>,
+    Path(view): Path<String>,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Result<axum::Json<Value>, Problem> {
+    let view = registry::view(&view).ok_or_else(Problem::not_found)?.name();
+    let asked = Asked::read(query)?;
+    let limit = asked.limit;
+    let rows = node.read(move |reader| {
+        let facets: Vec<_> = asked.facets.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let (after, newest_first) = (asked.after.as_deref(), asked.newest_first);
+        // One row more than asked for tells whether there is a next page.
+        reader.view_page(&Page { view, after, limit: limit + 1, facets: &facets, newest_first })
+    });
+    Ok(axum::Json(shown(rows.await?, limit)))
+}
+
+/// What is asked of a view.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked {
+    after: Option<Vec<u8>>,
+    limit: usize,
+    facets: Vec<(String, String)>,
+    newest_first: bool,
+}
+
+impl Asked {
+    /// Reads the parameters. All but `facet` can stand once.
+    fn read(query: Vec<(String, String)>) -> Result<Self, Problem> {
+        let (mut after, mut limit, mut order, mut facets) = (None, None, None, Vec::new());
+        for (name, value) in query {
+            let twice = match name.as_str() {
+                "after" => after.replace(read_cursor(&value)?).is_some(),
+                "limit" => limit.replace(read_limit(&value)?).is_some(),
+                "order" => order.replace(read_order(&value)?).is_some(),
+                "facet" => {
+                    facets.push(read_facet(&value)?);
+                    facets.len() > FACETS_MAX
+                }
+                _ => return Err(Problem::malformed(format!("there is no parameter `{name}`"))),
+            };
+            if twice {
+                return Err(Problem::malformed(format!("`{name}` stands here too often")));
+            }
+        }
+        let (limit, newest_first) = (limit.unwrap_or(LIMIT_DEFAULT), order.unwrap_or(true));
+        Ok(Self { after, limit, facets, newest_first })
+    }
+}
+
+fn read_limit(text: &str) -> Result<usize, Problem> {
+    let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+    limit.ok_or_else(|| Problem::malformed(format!("`limit` is a number from 1 to {LIMIT_MAX}")))
+}
+
+/// True for the newest first.
+fn read_order(text: &str) -> Result<bool, Problem> {
+    match text {
+        "newest" => Ok(true),
+        "oldest" => Ok(false),
+        _ => Err(Problem::malformed("`order` is `newest` or `oldest`")),
+    }
+}
+
+fn read_facet(text: &str) -> Result<(String, String), Problem> {
+    let facet = text.split_once(':').filter(|(name, value)| !name.is_empty() && !value.is_empty());
+    let facet = facet.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    facet.ok_or_else(|| Problem::malformed("`facet` is of the form name:value"))
+}
+
+fn cursor(key: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(key)
+}
+
+fn read_cursor(text: &str) -> Result<Vec<u8>, Problem> {
+    let key = URL_SAFE_NO_PAD.decode(text).ok().filter(|key| !key.is_empty() && text.len() <= CURSOR_CHARS_MAX);
+    key.ok_or_else(|| Problem::malformed("`after` is not what an earlier page gave as `next`"))
+}
+
+/// A page of at most `limit` rows, out of one more if there is one.
+fn shown(mut rows: Vec<Row>, limit: usize) -> Value {
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|row| cursor(&row.key));
+    let rows: Vec<Value> = rows.into_iter().map(shown_row).collect();
+    json!({ "rows": rows, "next": next })
+}
+
+fn shown_row(row: Row) -> Value {
+    json!({ "key": cursor(&row.key), "record": row.record, "time_ms": row.time_ms, "body": row.body })
+}
+
+#[cfg(test)]
+mod tests {
+    use mufakat_record::RecordId;
+
+    use super::*;
+
+    fn asked(query: &[(&str, &str)]) -> Result<Asked, Problem> {
+        Asked::read(query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn questions_are_read() {
+        let plain = Asked { after: None, limit: 50, facets: Vec::new(), newest_first: true };
+        assert_eq!(asked(&[]), Ok(plain));
+        let all =
+            [("limit", "500"), ("facet", "on:a:b"), ("order", "oldest"), ("after", "_w"), ("facet", "kind:report")];
+        let facets = vec![("on".into(), "a:b".into()), ("kind".into(), "report".into())];
+        assert_eq!(asked(&all), Ok(Asked { after: Some(vec![255]), limit: 500, facets, newest_first: false }));
+        for (name, value) in [
+            ("limit", "0"),
+            ("limit", "501"),
+            ("limit", "-1"),
+            ("order", "Newest"),
+            ("facet", "kind"),
+            ("facet", ":report"),
+            ("facet", "kind:"),
+            ("after", ""),
+            ("after", "a+b/"),
+            ("after", &"A".repeat(CURSOR_CHARS_MAX + 4)),
+            ("colour", "blue"),
+        ] {
+            let problem = asked(&[(name, value)]).unwrap_err();
+            assert_eq!(problem.reason(), "malformed");
+            assert!(problem.detail().contains(name), "{}", problem.detail());
+        }
+        assert!(asked(&[("limit", "1"), ("limit", "1")]).is_err());
+        assert!(asked(&[("facet", "a:b"); FACETS_MAX]).is_ok());
+        assert!(asked(&[("facet", "a:b"); FACETS_MAX + 1]).is_err());
+    }
+
+    #[test]
+    fn a_cursor_is_the_key_of_the_last_row() {
+        let row = |number: u8| Row {
+            view: "inbox",
+            key: vec![0, number],
+            time_ms: 5,
+            record: RecordId([number; 32]),
+            facets: Vec::new(),
+            body: json!({ "title": "EXERCISE" }),
+        };
+        let page = shown(vec![row(1), row(2), row(3)], 2);
+        assert_eq!(page["rows"].as_array().map(Vec::len), Some(2));
+        assert_eq!(page["rows"][1]["key"], page["next"]);
+        assert_eq!(page["rows"][0]["body"]["title"], "EXERCISE");
+        assert_eq!(read_cursor(page["next"].as_str().unwrap()), Ok(vec![0, 2]));
+        assert_eq!(shown(vec![row(1), row(2)], 2)["next"], Value::Null);
+        assert_eq!(shown(Vec::new(), 2), json!({ "rows": [], "next": null }));
+    }
+}

@@ -1,0 +1,5 @@
+//! The HTTP interfaces of the node, one file for each kind of caller.
+
+pub(crate) mod api;
+pub(crate) mod ops;
+pub(crate) mod peer;

@@ -1,0 +1,149 @@
+//! The node's keys at work: the key set is kept in step with the secrets, keys are replaced when due, and sealing keys erased.
+
+use std::sync::Arc;
+
+use mufakat_record::kinds::key_set::KeySet;
+use mufakat_record::{Fingerprint, KeyId};
+use mufakat_store::Store;
+use serde_json::json;
+
+use crate::clock;
+use crate::keyring::{Changes, Keyring, Schedule, What};
+use crate::net::tls;
+use crate::node::Node;
+use crate::share::{NotShared, say};
+use crate::writer::{Fault, entropy};
+
+/// What may be replaced when somebody asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Rotation {
+    /// The key that signs records and parcels.
+    Signing,
+    /// The key to which partners seal.
+    Sealing,
+    /// The certificate of the transport.
+    Tls,
+    /// All of them.
+    All,
+}
+
+impl From<crate::keyring::Error> for Fault {
+    fn from(error: crate::keyring::Error) -> Self {
+        Fault::Store(error.to_string())
+    }
+}
+
+/// Makes the key set known in which the secrets of this node stand, if it is not the one on record. Until that is durable the
+/// exchange signs with the key before.
+pub(crate) async fn publish(node: &Arc<Node>) -> Result<Result<(), NotShared>, Fault> {
+    let directory = node.directory();
+    let origin = node.writer.call(|core| Ok(core.exchange.ledger_origin())).await?;
+    let known = directory.key_set(&node.me);
+    let next = node.keyring.load().key_set(known, &origin)?;
+    if known.is_none_or(|known| *known != KeySet { serial: known.serial, ..next.clone() })
+        && let Err(no) = say(node, next, true).await?
+    {
+        return Ok(Err(no));
+    }
+    let signer = node.keyring.load().signer();
+    node.writer.call(move |core| {
+        core.exchange.set_signer(signer);
+        Ok(())
+    })
+    .await?;
+    Ok(Ok(()))
+}
+
+/// Replaces keys now, without a pause: what is signed or sealed with the old ones stays good.
+pub(crate) async fn rotate(node: &Arc<Node>, what: Rotation) -> Result<Result<(), NotShared>, Fault> {
+    let all = what == Rotation::All;
+    if all || what == Rotation::Tls {
+        rotate_tls(node)?;
+    }
+    let mut keys = Vec::new();
+    if all || what == Rotation::Signing {
+        keys.push(What::Signing);
+    }
+    if all || what == Rotation::Sealing {
+        keys.push(What::Sealing);
+    }
+    replace(node, &keys).await
+}
+
+/// Replaces what is due and erases what has served. Called now and then.
+pub(crate) async fn upkeep(node: &Arc<Node>) -> Result<(), Fault> {
+    let due = node.keyring.load().due(clock::now_s(), &schedule(node));
+    if !due.is_empty() {
+        tracing::info!(keys = ?due, "keys are due");
+        if let Err(no) = replace(node, &due).await? {
+            tracing::warn!(reason = no.reason, "a key set could not be shared");
+        }
+    }
+    Ok(())
+}
+
+fn schedule(node: &Node) -> Schedule {
+    Schedule::new(&node.config.keys, node.directory().chain().current().rules.relay_max_s)
+}
+
+/// New secrets are durable before anything is signed with them or sealed to them; old ones are erased only after the key set
+/// that no longer names them is.
+async fn replace(node: &Arc<Node>, what: &[What]) -> Result<Result<(), NotShared>, Fault> {
+    if what.is_empty() {
+        return Ok(Ok(()));
+    }
+    let mut next = Keyring::clone(&node.keyring.load());
+    let mut changes = Changes::default();
+    for one in what {
+        let more = next.rotate(*one, clock::now_s(), &schedule(node), &mut entropy)?;
+        changes.keep.extend(more.keep);
+        changes.erase.extend(more.erase);
+    }
+    node.writer.call(move |core| {
+        for secret in &changes.keep {
+            core.store.put_secret(secret)?;
+        }
+        Ok(())
+    })
+    .await?;
+    node.keyring.store(Arc::new(next));
+    if let Err(no) = publish(node).await? {
+        return Ok(Err(no));
+    }
+    for (purpose, key) in changes.erase {
+        node.writer.alone(move |core| Ok(core.store.erase_secret(purpose, &key)?)).await?;
+        tracing::info!(?purpose, %key, "a secret key is erased");
+    }
+    Ok(Ok(()))
+}
+
+/// A new certificate for new connections; those that stand go on.
+fn rotate_tls(node: &Node) -> Result<(), Fault> {
+    let identity = tls::Identity::from_seed(node.me.as_str(), node.keyring.load().identity().seed());
+    let leaf = identity.and_then(|identity| tls::issue_leaf(&identity, clock::now_s()));
+    node.leaf.rotate(leaf.map_err(|e| Fault::Store(e.to_string()))?);
+    Ok(())
+}
+
+/// The public halves, as people look at them.
+pub(crate) fn describe(keyring: &Keyring, published: Option<&KeySet>) -> serde_json::Value {
+    let identity = keyring.identity().public();
+    let signer = keyring.signer().id();
+    let signing = published.iter().flat_map(|set| &set.signing).map(|key| {
+        let id = KeyId::of(&key.key);
+        json!({"id": id, "from": key.from, "until": key.until, "revoked": key.revoked, "current": id == signer})
+    });
+    let sealing = published.iter().flat_map(|set| &set.sealing).map(|key| {
+        let newest = published.and_then(|set| set.sealing.last()).is_some_and(|last| last.key == key.key);
+        json!({"id": KeyId::of(&key.key), "from": key.from, "until": key.until, "current": newest})
+    });
+    json!({
+        "identity": {"id": identity.id(), "words": Fingerprint::of(identity.as_bytes()).to_string()},
+        "serial": published.map(|set| set.serial),
+        "signing": signing.collect::<Vec<_>>(),
+        "sealing": sealing.collect::<Vec<_>>(),
+        "ledger": published.map(|set| KeyId::of(&set.ledger_key)),
+        "witness": published.map(|set| KeyId::of(&set.witness_key)),
+    })
+}

@@ -1,0 +1,375 @@
+//! Sharing: from what an officer or a program hands in to signed records on their way. The policy gate stands here.
+
+use std::sync::Arc;
+
+use mufakat_exchange::{Directory, Refusal, Submission};
+use mufakat_record::kinds::Body;
+use mufakat_record::kinds::attachment::Attachment;
+use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::report::Report;
+use mufakat_record::kinds::retraction::Retraction;
+use mufakat_record::{
+    AgencyId, Code, Draft, Handling, Header, KeyId, Reason, RecordId, Reference, Relation, SigningKey, ThreadId, Tlp,
+    Verified, sha256,
+};
+use mufakat_store::Queries;
+use serde::{Deserialize, Serialize};
+
+use crate::gate::{Action, Named, Request};
+use crate::node::Node;
+use crate::writer::{Fault, entropy, refusal};
+use crate::{chunks, clock};
+
+/// How often a share is signed again when the register changes under it.
+const TRIES: usize = 3;
+/// The longest idempotency key, in bytes.
+const KEY_BYTES_MAX: usize = 200;
+
+/// What is handed in to be shared.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    /// Agencies, parties or forums.
+    pub to: Vec<AgencyId>,
+    /// The TLP label.
+    pub tlp: Tlp,
+    /// Handling codes.
+    #[serde(default)]
+    pub codes: Vec<Code>,
+    /// Purposes for which it may be used.
+    #[serde(default)]
+    pub purposes: Vec<String>,
+    /// Originator control.
+    #[serde(default)]
+    pub orcon: bool,
+    /// A caveat in words.
+    #[serde(default)]
+    pub caveat: Option<String>,
+    /// When it expires, in seconds since 1970.
+    #[serde(default)]
+    pub expires: Option<u64>,
+    /// One record for each recipient, so that none learns of the others.
+    #[serde(default)]
+    pub hidden_audience: bool,
+    /// Uploads that go with it.
+    #[serde(default)]
+    pub attachments: Vec<String>,
+    /// The matter that it belongs to; a new one when absent.
+    #[serde(default)]
+    pub thread: Option<ThreadId>,
+    /// Records that it is about.
+    #[serde(default)]
+    pub about: Vec<RecordId>,
+    /// What the submitter calls it: the same key is carried out once.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// The report.
+    pub body: Report,
+}
+
+/// A record that is on its way.
+#[derive(Debug, Clone, Serialize)]
+pub struct Shared {
+    /// Its id.
+    pub id: RecordId,
+    /// The agencies that may read it.
+    pub audience: Vec<AgencyId>,
+}
+
+/// Why something was not shared. Nothing of it has left.
+#[derive(Debug, Clone, Serialize)]
+pub struct NotShared {
+    /// The name of the reason.
+    pub reason: &'static str,
+    /// What to do about it, in words.
+    pub detail: String,
+}
+
+impl NotShared {
+    fn new(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+impl From<Reason> for NotShared {
+    fn from(reason: Reason) -> Self {
+        Self::new(reason.name(), "the record does not pass the checks that its recipients would make")
+    }
+}
+
+/// What one envelope became.
+pub(crate) type Outcome = Result<Vec<Shared>, NotShared>;
+
+/// Shares several reports together. Each succeeds or fails by itself; what succeeds is durable when this returns.
+pub(crate) async fn share(node: &Arc<Node>, envelopes: Vec<Envelope>) -> Result<Vec<Outcome>, Fault> {
+    let mut drafts = Vec::with_capacity(envelopes.len());
+    for envelope in envelopes {
+        let mut attachments = Vec::with_capacity(envelope.attachments.len());
+        let mut missing = None;
+        for upload in &envelope.attachments {
+            match chunks::uploaded(node, upload) {
+                Some(attachment) => attachments.push(attachment),
+                None => missing = Some(NotShared::new("unknown-upload", format!("there is no upload called {upload}"))),
+            }
+        }
+        drafts.push(missing.map_or(Ok((envelope, attachments)), Err));
+    }
+    submit_signed(node, move |node, directory, signer| {
+        drafts.iter().map(|draft| match draft {
+            Ok((envelope, attachments)) => compose(node, directory, signer, envelope, attachments),
+            Err(error) => Err(error.clone()),
+        }).collect()
+    })
+    .await
+}
+
+/// Takes a record of this agency back.
+pub(crate) async fn retract(node: &Arc<Node>, id: RecordId, reason: String) -> Result<Result<RecordId, NotShared>, Fault> {
+    follow_up(node, id, Relation::Retracts, Retraction { reason }).await
+}
+
+/// Puts another report in the place of an earlier one of this agency.
+pub(crate) async fn correct(
+    node: &Arc<Node>,
+    id: RecordId,
+    reason: String,
+    report: Report,
+) -> Result<Result<RecordId, NotShared>, Fault> {
+    follow_up(node, id, Relation::Corrects, Correction { reason, report }).await
+}
+
+/// A record about an earlier one of ours, to the same audience.
+async fn follow_up<B: Body + Clone + Send + Sync + 'static>(
+    node: &Arc<Node>,
+    id: RecordId,
+    relation: Relation,
+    body: B,
+) -> Result<Result<RecordId, NotShared>, Fault> {
+    let held = node.read(move |reader| reader.record_bytes(&id)).await?;
+    let ours = held.and_then(|bytes| Verified::from_own_store(bytes).ok()).filter(|r| r.header().author == node.me);
+    let Some(original) = ours else {
+        return Ok(Err(NotShared::new("not-found", "this agency has not authored such a record")));
+    };
+    let outcomes = submit_signed(node, move |node, directory, signer| {
+        // Those removed since then are out of reach; everybody else who got the record gets this.
+        let mut audience = original.header().audience.clone();
+        audience.retain(|to| directory.chain().member(to).is_some());
+        let header = Header {
+            references: vec![Reference { relation, record: original.id() }],
+            ..header_for(node, directory, B::KIND, audience, original.header().handling.clone(), original.header().thread)
+        };
+        vec![sign(header, &body, signer).map(|record| vec![Submission { record, key: None }])]
+    })
+    .await?;
+    let outcome = outcomes.into_iter().next().unwrap_or_else(|| Err(Reason::Malformed.into()));
+    Ok(outcome.map(|shared| shared.first().map_or(id, |shared| shared.id)))
+}
+
+/// Shares a record that the node itself has to say: key sets, register proposals and approvals, alarms.
+pub(crate) async fn say<B: Body + Clone + Send + Sync + 'static>(
+    node: &Arc<Node>,
+    body: B,
+    by_identity: bool,
+) -> Result<Result<RecordId, NotShared>, Fault> {
+    let outcomes = submit_signed(node, move |node, directory, signer| {
+        let identity = by_identity.then(|| node.keyring.load().identity());
+        let signer = identity.as_deref().unwrap_or(signer);
+        let header = header_for(node, directory, B::KIND, everyone(node, directory), Handling::community(), new_thread());
+        vec![sign(header, &body, signer).map(|record| vec![Submission { record, key: None }])]
+    })
+    .await?;
+    let outcome = outcomes.into_iter().next().unwrap_or_else(|| Err(Reason::Malformed.into()));
+    Ok(outcome.and_then(|shared| shared.first().map(|s| s.id).ok_or_else(|| Reason::Malformed.into())))
+}
+
+/// All other members; a community of one speaks to itself.
+fn everyone(node: &Node, directory: &Directory) -> Vec<AgencyId> {
+    let all: Vec<_> = directory.partners(&node.me).cloned().collect();
+    if all.is_empty() { vec![node.me.clone()] } else { all }
+}
+
+type Composed = Result<Vec<Submission>, NotShared>;
+
+/// Signs away from the asynchronous threads and submits, again if the register changes meanwhile.
+async fn submit_signed(
+    node: &Arc<Node>,
+    compose: impl Fn(&Node, &Directory, &SigningKey) -> Vec<Composed> + Send + Sync + 'static,
+) -> Result<Vec<Outcome>, Fault> {
+    let compose = Arc::new(compose);
+    for _ in 0..TRIES {
+        let (work_node, work) = (Arc::clone(node), Arc::clone(&compose));
+        let signed = tokio::task::spawn_blocking(move || {
+            work(&work_node, &work_node.directory(), &work_node.keyring.load().signer())
+        });
+        let signed = signed.await.map_err(|e| Fault::Store(e.to_string()))?;
+        if let Some(outcomes) = submit(node, signed).await? {
+            return Ok(outcomes);
+        }
+    }
+    let again = NotShared::new("register-changed", "the register keeps changing; try again");
+    Ok(vec![Err(again)])
+}
+
+/// Submits what was signed; nothing when the register has changed and all must be signed again.
+async fn submit(node: &Arc<Node>, signed: Vec<Composed>) -> Result<Option<Vec<Outcome>>, Fault> {
+    let mut submissions = Vec::with_capacity(signed.len());
+    let mut pending: Vec<Result<Vec<Vec<AgencyId>>, NotShared>> = Vec::with_capacity(signed.len());
+    for composed in signed {
+        pending.push(composed.map(|records| {
+            let audiences = records.iter().map(|s| s.record.header().audience.clone()).collect();
+            submissions.extend(records);
+            audiences
+        }));
+    }
+    let count = submissions.len();
+    let policy = node.gate.hash();
+    let submitted = node.writer.call(move |core| {
+        let at_ms = clock::now_ms();
+        let result = core.exchange.submit(submissions, &policy, at_ms, &mut core.random, &core.store);
+        match refusal(result)? {
+            Ok((batch, ids)) => core.apply(batch).map(|()| Ok(ids)),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    });
+    let ids = match submitted.await? {
+        Ok(ids) => ids,
+        Err(Refusal::RegisterChanged) => return Ok(None),
+        Err(Refusal::Unfit(reason)) => {
+            // Each record passed the same checks when it was composed.
+            let failed = |p: Result<_, NotShared>| Err(p.err().unwrap_or_else(|| reason.into()));
+            return Ok(Some(pending.into_iter().map(failed).collect()));
+        }
+        Err(Refusal::Unavailable(e)) => return Err(e.into()),
+    };
+    node.metrics.records_submitted.inc_by(count as u64);
+    let mut ids = ids.into_iter();
+    let outcome = |audiences: Vec<Vec<AgencyId>>| -> Vec<Shared> {
+        audiences.into_iter().zip(ids.by_ref()).map(|(audience, id)| Shared { id, audience }).collect()
+    };
+    let mut outcome = outcome;
+    Ok(Some(pending.into_iter().map(|p| p.map(&mut outcome)).collect()))
+}
+
+/// Makes the records of one envelope: attachments, the report, and one set for each recipient if the audience is hidden.
+fn compose(
+    node: &Node,
+    directory: &Directory,
+    signer: &SigningKey,
+    envelope: &Envelope,
+    attachments: &[Attachment],
+) -> Composed {
+    let chain = directory.chain();
+    let mut audience = chain.resolve(&envelope.to).map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
+    audience.retain(|to| *to != node.me);
+    if audience.is_empty() {
+        return Err(NotShared::new(Reason::EmptyAudience.name(), "nobody but this agency itself is named"));
+    }
+    let handling = handling_of(envelope);
+    let named: Vec<Named> = envelope.to.iter().filter_map(|name| Named::find(name, chain.current())).collect();
+    let decision = node.gate.decide(&Request {
+        action: Action::Release { named: &named },
+        handling: &handling,
+        audience: &audience,
+        author: &node.me,
+        expires: envelope.expires,
+        me: &node.me,
+        register: chain.current(),
+        now_s: clock::now_s(),
+    });
+    if !decision.allow {
+        return Err(NotShared::new(decision.rule, decision.why));
+    }
+    let key = submission_key(envelope)?;
+    let thread = envelope.thread.unwrap_or_else(new_thread);
+    let audiences = if envelope.hidden_audience {
+        audience.into_iter().map(|one| vec![one]).collect()
+    } else {
+        vec![audience]
+    };
+    let mut submissions = Vec::new();
+    for (number, audience) in audiences.into_iter().enumerate() {
+        let base = Header {
+            expires: envelope.expires,
+            ..header_for(node, directory, Report::KIND, audience, handling.clone(), thread)
+        };
+        let mut references: Vec<_> =
+            envelope.about.iter().map(|id| Reference { relation: Relation::About, record: *id }).collect();
+        for (which, attachment) in attachments.iter().enumerate() {
+            let header = Header { kind: Attachment::KIND.to_owned(), ..base.clone() };
+            let record = sign(header, attachment, signer)?;
+            references.push(Reference { relation: Relation::Attaches, record: record.id() });
+            submissions.push(Submission { record, key: key.map(|key| sub_key(key, number, which + 1)) });
+        }
+        references.sort();
+        references.dedup();
+        let record = sign(Header { references, ..base }, &envelope.body, signer)?;
+        submissions.push(Submission { record, key: key.map(|key| sub_key(key, number, 0)) });
+    }
+    // The report stands first in what is told of the envelope.
+    submissions.reverse();
+    Ok(submissions)
+}
+
+fn handling_of(envelope: &Envelope) -> Handling {
+    let mut codes = envelope.codes.clone();
+    codes.sort_unstable();
+    codes.dedup();
+    Handling {
+        tlp: envelope.tlp,
+        codes: (!codes.is_empty()).then_some(codes),
+        purposes: (!envelope.purposes.is_empty()).then(|| envelope.purposes.clone()),
+        orcon: envelope.orcon.then_some(true),
+        caveat: envelope.caveat.clone(),
+    }
+}
+
+fn submission_key(envelope: &Envelope) -> Result<Option<[u8; 32]>, NotShared> {
+    match &envelope.key {
+        None => Ok(None),
+        Some(key) if key.len() <= KEY_BYTES_MAX => Ok(Some(sha256(key.as_bytes()))),
+        Some(_) => Err(NotShared::new("key-too-long", format!("a key has at most {KEY_BYTES_MAX} bytes"))),
+    }
+}
+
+fn sub_key(key: [u8; 32], recipient: usize, part: usize) -> [u8; 16] {
+    let hash = sha256(&[&key[..], &recipient.to_be_bytes(), &part.to_be_bytes()].concat());
+    let mut out = [0; 16];
+    out.copy_from_slice(&hash[..16]);
+    out
+}
+
+pub(crate) fn new_thread() -> ThreadId {
+    let mut thread = [0; 16];
+    thread.copy_from_slice(&entropy()[..16]);
+    ThreadId(thread)
+}
+
+fn header_for(
+    node: &Node,
+    directory: &Directory,
+    kind: &str,
+    audience: Vec<AgencyId>,
+    handling: Handling,
+    thread: ThreadId,
+) -> Header {
+    Header {
+        key: KeyId([0; 16]),
+        author: node.me.clone(),
+        issued_at: clock::now_s(),
+        thread,
+        kind: kind.to_owned(),
+        audience,
+        register: directory.chain().hash(),
+        handling,
+        references: Vec::new(),
+        expires: None,
+    }
+}
+
+fn sign<B: Body>(header: Header, body: &B, signer: &SigningKey) -> Result<Verified, NotShared> {
+    if !body.is_sound(&header) {
+        let detail = "a length, range, identifier or reference in it is not allowed; see the kind's documentation";
+        return Err(NotShared::new(Reason::BodyNotOfKind.name(), detail));
+    }
+    Draft { header, body: body.to_body() }.sign(signer).map_err(NotShared::from)
+}

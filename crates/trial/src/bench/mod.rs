@@ -1,0 +1,104 @@
+//! The benchmark of the exchange: each figure is one JSON line, and the machine's own limits are measured in the same run.
+
+mod crypto;
+mod flow;
+mod ledger;
+mod load;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use serde_json::json;
+
+/// What to measure, and how.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to measure
+    part: Part,
+    /// One JSON line for each figure
+    #[arg(long)]
+    json: bool,
+    /// A tenth of the work, under a minute
+    #[arg(long)]
+    quick: bool,
+    /// Only figures whose name begins so
+    #[arg(long)]
+    only: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Part {
+    /// Records between nodes, the ledger, and the node itself
+    Exchange,
+}
+
+/// How much work each measurement does.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Records of the steady flow.
+    pub steady: usize,
+    /// Seconds of the flow at 100 records a second.
+    pub paced_s: u64,
+    /// Records to ten recipients.
+    pub fanout: usize,
+    /// Records that wait for a partner that is away.
+    pub backlog: usize,
+    /// Records of the large store.
+    pub large: u64,
+}
+
+const FULL: Size = Size { steady: 40_000, paced_s: 10, fanout: 4_000, backlog: 100_000, large: 1_000_000 };
+const QUICK: Size = Size { steady: 8_000, paced_s: 4, fanout: 600, backlog: 10_000, large: 100_000 };
+
+/// Prints figures as they are measured.
+pub struct Figures {
+    json: bool,
+    quick: bool,
+    only: Option<String>,
+}
+
+impl Figures {
+    /// Whether any of these figures is wanted.
+    pub fn wants(&self, names: &[&str]) -> bool {
+        self.only.as_ref().is_none_or(|only| names.iter().any(|name| name.starts_with(only.as_str())))
+    }
+
+    /// One figure.
+    pub fn put(&self, name: &str, value: f64, unit: &str) {
+        if self.json {
+            println!("{}", json!({"name": name, "value": rounded(value), "unit": unit, "quick": self.quick}));
+        } else {
+            println!("{name:<38} {:>14} {unit}", rounded(value));
+        }
+    }
+
+    /// A word on what happens, for people.
+    pub fn say(&self, text: &str) {
+        eprintln!("  {text}");
+    }
+}
+
+fn rounded(value: f64) -> f64 {
+    let scale = if value.abs() >= 100.0 { 1.0 } else { 1000.0 };
+    (value * scale).round() / scale
+}
+
+/// The value below which `share` of the values lie. The values need not be sorted.
+pub fn percentile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let at = ((values.len() as f64 * share).ceil() as usize).saturating_sub(1);
+    values.get(at).copied().unwrap_or(f64::NAN)
+}
+
+/// Runs the benchmark.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let Part::Exchange = args.part;
+    let figures = Figures { json: args.json, quick: args.quick, only: args.only.clone() };
+    let size = if args.quick { QUICK } else { FULL };
+    figures.say("the machine's own limits");
+    let bare = crypto::measure(&figures, args.quick)?;
+    flow::measure(&figures, size, bare)?;
+    ledger::measure(&figures, size)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,296 @@
+//! A community of real nodes: one process each, one folder each, on loopback, driven through the command line that people use.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+/// How long anything may take that ought to happen within a moment.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An agency as it is to be set up.
+#[derive(Debug, Clone, Copy)]
+pub struct Agency {
+    /// Its id.
+    pub id: &'static str,
+    /// Its party's id.
+    pub party: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Its party's name.
+    pub party_name: &'static str,
+    /// Whether it relays.
+    pub relay: bool,
+}
+
+/// A node that this program started, or may start.
+pub struct Node {
+    /// The agency.
+    pub agency: Agency,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Where the node itself listens for partners.
+    pub peers_port: u16,
+    /// Where its operator looks.
+    pub ops_port: u16,
+    binary: PathBuf,
+    environment: BTreeMap<String, String>,
+    child: Option<Child>,
+}
+
+impl Node {
+    /// Makes the node's folder and keys. With `tapped` partners reach it through another port, on which a [`crate::tap::Tap`]
+    /// is to listen.
+    pub fn init(binary: &Path, root: &Path, agency: Agency, tapped: Option<u16>) -> Result<Self> {
+        let dir = root.join(agency.id);
+        let (peers, ops) = (free_port()?, free_port()?);
+        let node = Self {
+            agency,
+            dir,
+            peers_port: peers,
+            ops_port: ops,
+            binary: binary.to_owned(),
+            environment: BTreeMap::new(),
+            child: None,
+        };
+        let (listen, ops) = (format!("127.0.0.1:{peers}"), format!("127.0.0.1:{ops}"));
+        let endpoint = format!("127.0.0.1:{}", tapped.unwrap_or(peers));
+        let card = node.card_file();
+        let mut arguments = vec![
+            "init",
+            "--agency",
+            agency.id,
+            "--party",
+            agency.party,
+            "--name",
+            agency.name,
+            "--party-name",
+            agency.party_name,
+            "--endpoint",
+            &endpoint,
+            "--listen",
+            &listen,
+            "--ops",
+            &ops,
+            "--card",
+            &card,
+        ];
+        if agency.relay {
+            arguments.push("--relay");
+        }
+        node.cli(&arguments)?;
+        Ok(node)
+    }
+
+    /// The file with the node's card.
+    pub fn card_file(&self) -> String {
+        self.dir.with_extension("card").display().to_string()
+    }
+
+    /// Sets an environment variable for the next start.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Where the node's log goes.
+    pub fn log_file(&self) -> PathBuf {
+        self.dir.with_extension("log")
+    }
+
+    /// The socket of the node.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join(mufakat_node::SOCKET)
+    }
+
+    /// Starts the node and waits until it answers.
+    pub fn start(&mut self) -> Result<()> {
+        ensure!(self.child.is_none(), "{} runs already", self.agency.id);
+        let log = File::options().create(true).append(true).open(self.log_file())?;
+        let child = Command::new(&self.binary)
+            .args(["--dir", &self.dir.display().to_string(), "serve"])
+            .envs(&self.environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.binary.display()))?;
+        self.child = Some(child);
+        let started = Instant::now();
+        while self.cli(&["status"]).is_err() {
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok()).flatten();
+            if let Some(status) = ended {
+                self.child = None;
+                bail!("{} ended with {status}; its log is {}", self.agency.id, self.log_file().display());
+            }
+            ensure!(started.elapsed() < PATIENCE, "{} does not answer", self.agency.id);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// The process, while the node runs.
+    pub fn process(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Kills the node as a power cut would.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Tells the node to stop and waits for it.
+    pub fn stop(&mut self) -> Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
+        ensure!(told.success(), "cannot tell {} to stop", self.agency.id);
+        let started = Instant::now();
+        while child.try_wait()?.is_none() {
+            if started.elapsed() > PATIENCE {
+                child.kill()?;
+                bail!("{} did not stop in time", self.agency.id);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Runs a command of the node with `--json` and gives what it answers.
+    pub fn cli(&self, arguments: &[&str]) -> Result<Value> {
+        let output = self.command(arguments).output()?;
+        if !output.status.success() {
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            bail!("{}: `mufakat {}` failed: {}", self.agency.id, arguments.join(" "), complaint.trim());
+        }
+        if output.stdout.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("`mufakat {}` does not answer with JSON", arguments.join(" ")))
+    }
+
+    /// A command of the node, not started yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(["--dir", &self.dir.display().to_string(), "--json"]).args(arguments);
+        command
+    }
+
+    /// Waits until something is true of what a command answers.
+    pub fn wait(&self, what: &str, arguments: &[&str], holds: impl Fn(&Value) -> bool) -> Result<Value> {
+        let started = Instant::now();
+        loop {
+            let answer = self.cli(arguments);
+            if let Ok(answer) = &answer
+                && holds(answer)
+            {
+                return Ok(answer.clone());
+            }
+            if started.elapsed() > PATIENCE {
+                bail!("{}: waited in vain for {what}; last answer: {answer:?}", self.agency.id);
+            }
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    /// How much memory the node holds, in bytes, as the system counts it (resident set size).
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let process = self.process().context("the node does not run")?;
+        let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib * 1024)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Nothing that was started here outlives this program.
+        let _ = self.kill();
+    }
+}
+
+/// Several nodes in one folder.
+pub struct Community {
+    /// The nodes, in the order in which they were set up.
+    pub nodes: Vec<Node>,
+    /// The folder that holds all of theirs.
+    pub root: PathBuf,
+}
+
+impl Community {
+    /// Makes nodes for agencies, founds a register with all of them, and starts them.
+    pub fn founded(binary: &Path, root: &Path, agencies: &[Agency], witness_interval_s: u64) -> Result<Self> {
+        let mut nodes = Vec::new();
+        for agency in agencies {
+            let mut node = Node::init(binary, root, *agency, None)?;
+            node.start()?;
+            nodes.push(node);
+        }
+        let community = Self { nodes, root: root.to_owned() };
+        community.found(&community.nodes.iter().collect::<Vec<_>>(), witness_interval_s)?;
+        Ok(community)
+    }
+
+    /// Founds a register with some of the nodes; each of them approves.
+    pub fn found(&self, founders: &[&Node], witness_interval_s: u64) -> Result<()> {
+        let file = self.root.join("founding.register").display().to_string();
+        let interval = witness_interval_s.to_string();
+        let (first, others) = founders.split_first().context("somebody must found the register")?;
+        let cards: Vec<String> = others.iter().map(|node| node.card_file()).collect();
+        let parties = founders.iter().map(|n| n.agency.party).collect::<std::collections::BTreeSet<_>>().len();
+        let threshold = (parties / 2 + 1).to_string();
+        let mut arguments = vec!["register", "found", "--community", "EXERCISE community", "--threshold", &threshold];
+        for card in &cards {
+            arguments.extend(["--card", card]);
+        }
+        arguments.extend(["--witness-quorum", "1", "--witness-interval-s", &interval, "--relay-max-s", "604800"]);
+        arguments.extend(["-o", &file]);
+        first.cli(&arguments)?;
+        for node in others {
+            node.cli(&["register", "approve", "--founding", &file])?;
+        }
+        // The file now holds every approval: whoever approved before the last one takes it up.
+        for node in founders {
+            if node.cli(&["status"]).is_ok_and(|status| status["phase"] == "waiting") {
+                // The node may just be taking the register up and not answer.
+                let _ = node.cli(&["register", "approve", "--founding", &file]);
+            }
+            node.wait("the register", &["status"], |status| status["phase"] == "running")?;
+        }
+        Ok(())
+    }
+
+    /// A node by its agency.
+    pub fn node(&self, agency: &str) -> &Node {
+        // The names stand in this program.
+        self.nodes.iter().find(|node| node.agency.id == agency).expect("an agency of the community")
+    }
+
+    /// A node by its agency, to start or stop it.
+    pub fn node_mut(&mut self, agency: &str) -> &mut Node {
+        // The names stand in this program.
+        self.nodes.iter_mut().find(|node| node.agency.id == agency).expect("an agency of the community")
+    }
+}
+
+/// The command that stands beside this program.
+pub fn binary() -> Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let binary = here.with_file_name("mufakat");
+    ensure!(binary.exists(), "{} is missing; `cargo build -p mufakat-cli` makes it", binary.display());
+    Ok(binary)
+}
+
+/// A port that nobody listens on just now.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

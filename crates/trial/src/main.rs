@@ -1,0 +1,29 @@
+//! Trials with real nodes: the demonstration, the benchmark, and killing nodes in mid-transfer.
+
+mod bench;
+mod community;
+mod tap;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Trials of Mufakat with real nodes on loopback")]
+struct Args {
+    #[command(subcommand)]
+    trial: Trial,
+}
+
+#[derive(Subcommand)]
+enum Trial {
+    /// Measure, beside the machine's own limits
+    Bench(bench::Args),
+}
+
+fn main() -> Result<ExitCode> {
+    match Args::parse().trial {
+        Trial::Bench(args) => bench::run(&args),
+    }
+}
