@@ -94,6 +94,9 @@ impl Outbound {
         if self.settled_through + 1 >= self.next {
             return Plan::Idle;
         }
+        // A clock that was set back leaves times behind that lie far ahead; so may a partner that asks for patience.
+        self.wait_until_ms = self.wait_until_ms.min(now_ms.saturating_add(WAIT_MS_MAX));
+        self.relayed_at_ms = self.relayed_at_ms.min(now_ms);
         if self.relayed_through > self.settled_through && now_ms > self.relayed_at_ms + RELAY_PATIENCE_MS {
             self.relayed_through = 0;
         }
@@ -130,7 +133,7 @@ impl Outbound {
         self.wait_until_ms = now_ms + wait / 2 + u64::from(jitter) % (wait / 2 + 1);
     }
 
-    /// The recipient asks not to be tried before this time.
+    /// The recipient asks not to be tried before this time. It is tried after [`WAIT_MS_MAX`] at the latest.
     pub fn wait_at_least(&mut self, until_ms: u64) {
         self.wait_until_ms = self.wait_until_ms.max(until_ms);
     }
@@ -220,6 +223,21 @@ mod tests {
             channel.settle(position);
         }
         assert_eq!(channel.plan(4, true), Plan::Idle);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_blocks_nothing() {
+        let day = 24 * 3_600_000;
+        let mut channel = Outbound::new(0, 2);
+        assert_eq!(channel.plan(9 * day, true), Plan::Direct(1));
+        channel.failed(9 * day, u32::MAX);
+        assert_eq!(channel.plan(9 * day, true), Plan::Relay(1));
+        channel.relayed(1, 9 * day);
+        assert_eq!(channel.plan(day, true), Plan::Wait(day + WAIT_MS_MAX));
+        assert_eq!(channel.plan(day + WAIT_MS_MAX, true), Plan::Direct(1));
+        channel.failed(day + WAIT_MS_MAX, u32::MAX);
+        channel.wait_at_least(u64::MAX);
+        assert_eq!(channel.plan(day + RELAY_PATIENCE_MS + 1, true), Plan::Relay(1));
     }
 
     #[test]

@@ -352,6 +352,7 @@ impl Exchange {
                     accepted(position, item.id, held.at_ms, held.leaf, held.salt)
                 }
                 Known::New(target) => {
+                    let target = target.and_then(|target| target.as_taken(&entries));
                     let entry = self.take(&mut batch, &sender, position, item, target, at_ms, random);
                     self.arrived(&mut batch, &sender, &mut channel, position, entry.index);
                     entry
@@ -460,7 +461,7 @@ impl Exchange {
     ) -> (Action, Option<String>) {
         // A record that we do not hold and one that is not the retracting agency's get the same answer.
         let author = &retraction.header().author;
-        let Some(Target { record: Some(record), attached }) = target.filter(|t| is_by(t.record.as_ref(), author)) else {
+        let Some(Target { record: Some(record), attached, .. }) = target.filter(|t| is_by(t.record.as_ref(), author)) else {
             return (Action::NotHeld, None);
         };
         if !RETRACTABLE.contains(&record.header().kind.as_str()) && kinds::KINDS.iter().any(|(k, _)| *k == record.header().kind) {
@@ -470,7 +471,7 @@ impl Exchange {
             OnRetraction::Mark => (Action::Marked, None),
             OnRetraction::Keep(law) => (Action::Kept, Some(law.clone())),
             OnRetraction::Delete => {
-                for id in std::iter::once(record.id()).chain(attached) {
+                for id in std::iter::once(record.id()).chain(attached.into_iter().map(|(id, _)| id)) {
                     self.leaf(batch, Leaf::about(What::Deletion, &id, at_ms, &[], salt(random)));
                     batch.changes.push(Change::Erase { record: id });
                 }
@@ -700,8 +701,19 @@ fn is_by(record: Option<&Verified>, author: &AgencyId) -> bool {
 /// What a retraction or a correction is about, as far as it is held.
 struct Target {
     record: Option<Verified>,
-    /// Attachments that it carries, of the same author.
-    attached: Vec<RecordId>,
+    /// Where it stands in the same delivery, if it comes with that.
+    at: Option<usize>,
+    /// Attachments that it carries, of the same author, with their places in the same delivery.
+    attached: Vec<(RecordId, Option<usize>)>,
+}
+
+impl Target {
+    /// What is left of it when those that came in the same delivery and were rejected are left out.
+    fn as_taken(mut self, entries: &[Entry]) -> Option<Self> {
+        let taken = |at: Option<usize>| at.is_none_or(|at| entries[at].rejected.is_none());
+        self.attached.retain(|(_, at)| taken(*at));
+        taken(self.at).then_some(self)
+    }
 }
 
 /// What the store knows about one item of a delivery.
@@ -730,39 +742,53 @@ impl Known {
             let before = if position < channel.expected { facts.arrival(sender, channel.epoch, position)? } else { None };
             known.push(match (before, &item.record) {
                 (Some(entry), _) => Known::Before(entry),
-                (None, Ok(record)) => match facts.held(&item.id)? {
+                // Whether we hold somebody else's record is not told to those who send it.
+                (None, Ok(record)) if record.header().author == *sender => match facts.held(&item.id)? {
                     Some(held) => Known::Record(held),
                     None => match within.get(&item.id) {
                         Some(earlier) => Known::Within(*earlier),
                         None => {
+                            let target = Self::target(facts, record, &within, items)?;
                             within.insert(item.id, at);
-                            Known::New(Self::target(facts, record)?)
+                            Known::New(target)
                         }
                     },
                 },
-                (None, Err(_)) => Known::New(None),
+                (None, _) => Known::New(None),
             });
         }
         Ok(known)
     }
 
-    fn target(facts: &dyn Facts, record: &Verified) -> Result<Option<Target>, Unavailable> {
+    /// What a record is about, be it held already or new in the same delivery.
+    fn target(
+        facts: &dyn Facts,
+        record: &Verified,
+        within: &BTreeMap<RecordId, usize>,
+        items: &[Item],
+    ) -> Result<Option<Target>, Unavailable> {
         let header = record.header();
         let target = match header.kind.as_str() {
             "retraction" => header.the_one(Relation::Retracts),
             "correction" => header.the_one(Relation::Corrects),
             _ => None,
         };
-        let Some(held) = target.map_or(Ok(None), |id| facts.held(&id))? else { return Ok(None) };
+        let find = |id: &RecordId| -> Result<Option<(Option<Verified>, Option<usize>)>, Unavailable> {
+            match within.get(id) {
+                Some(at) => Ok(Some((items[*at].record.clone().ok(), Some(*at)))),
+                None => Ok(facts.held(id)?.map(|held| (held.record, None))),
+            }
+        };
+        let Some((target, at)) = target.map_or(Ok(None), |id| find(&id))? else { return Ok(None) };
         let mut attached = Vec::new();
-        let references = held.record.iter().flat_map(|target| &target.header().references);
+        let references = target.iter().flat_map(|target| &target.header().references);
         for reference in references.filter(|r| r.relation == Relation::Attaches) {
             // Naming somebody else's record as one's attachment gives no say over it.
-            let held = facts.held(&reference.record)?.and_then(|held| held.record);
-            if held.as_ref().is_some_and(|r| r.header().kind == Attachment::KIND && r.header().author == header.author) {
-                attached.push(reference.record);
+            let Some((Some(found), at)) = find(&reference.record)? else { continue };
+            if found.header().kind == Attachment::KIND && found.header().author == header.author {
+                attached.push((reference.record, at));
             }
         }
-        Ok(Some(Target { record: held.record, attached }))
+        Ok(Some(Target { record: target, at, attached }))
     }
 }

@@ -212,8 +212,6 @@ section! {
         pub api_attachment_bytes_max: u64,
         /// The largest file of parcels that is taken in, in bytes.
         pub api_import_bytes_max: u64,
-        /// How many submitted records may wait for the disk.
-        pub submit_queue_max: usize,
     }
 }
 
@@ -327,7 +325,6 @@ impl Default for Limits {
             api_body_bytes_max: 1 << 20,
             api_attachment_bytes_max: ATTACHMENT_BYTES_MAX,
             api_import_bytes_max: 4 << 30,
-            submit_queue_max: 4_096,
         }
     }
 }
@@ -490,8 +487,7 @@ impl Config {
         within(limits.peer_in_flight_max as u64, 1, 65_536, "limits.peer_in_flight_max")?;
         within(limits.api_body_bytes_max as u64, 64 << 10, 64 << 20, "limits.api_body_bytes_max")?;
         within(limits.api_attachment_bytes_max, 1, ATTACHMENT_BYTES_MAX, "limits.api_attachment_bytes_max")?;
-        within(limits.api_import_bytes_max, 1 << 20, 1 << 50, "limits.api_import_bytes_max")?;
-        within(limits.submit_queue_max as u64, 1, 1_000_000, "limits.submit_queue_max")
+        within(limits.api_import_bytes_max, 1 << 20, 1 << 50, "limits.api_import_bytes_max")
     }
 
     /// The configuration as a `node.toml` that explains itself. What it reads back is the same configuration.

@@ -15,7 +15,8 @@ A request is refused by the first rule that it breaks, and allowed when it break
 
 1 empty-audience. An empty audience means nobody: such a record is not released, read, forwarded or exported.
 2 not-for-this-agency. Only its author releases a record. Only its author and the agencies of its audience read, forward or export it.
-3 expired. A record past its expiry is not released, forwarded or exported. It may be read, which shows that it expired.
+3 expired. A record past its expiry is not released or forwarded. It may be read, which shows that it expired, and exported, so \
+that what was said can still be proven.
 4 not-a-member. A record is released or forwarded by members of the register to members of the register, and to no one who is removed.
 5 tlp-named. A TLP:RED record is released only to agencies that were named one by one. A TLP:AMBER+STRICT record is released only to \
 agencies and parties that were named, and to no forum.
@@ -211,7 +212,7 @@ fn not_for_this_agency(request: &Request<'_>) -> Option<String> {
 
 fn expired(request: &Request<'_>) -> Option<String> {
     let past = request.expires.is_some_and(|expires| expires < request.now_s);
-    (past && request.action != Action::Read).then(|| "it is past its expiry".to_owned())
+    (past && !matches!(request.action, Action::Read | Action::Export)).then(|| "it is past its expiry".to_owned())
 }
 
 fn not_a_member(request: &Request<'_>) -> Option<String> {

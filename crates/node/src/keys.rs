@@ -1,6 +1,7 @@
 //! The node's keys at work: the key set is kept in step with the secrets, keys are replaced when due, and sealing keys erased.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use mufakat_record::kinds::key_set::KeySet;
 use mufakat_record::{Fingerprint, KeyId};
@@ -34,19 +35,20 @@ impl From<crate::keyring::Error> for Fault {
     }
 }
 
-/// Makes the key set known in which the secrets of this node stand, if it is not the one on record. Until that is durable the
-/// exchange signs with the key before.
-pub(crate) async fn publish(node: &Arc<Node>) -> Result<Result<(), NotShared>, Fault> {
+/// Makes the key set known in which the secrets of a keyring stand, if it is not the one on record, and only then takes the
+/// keyring into use: nothing is signed with a key of which partners cannot know yet.
+pub(crate) async fn publish(node: &Arc<Node>, keyring: Keyring) -> Result<Result<(), NotShared>, Fault> {
     let directory = node.directory();
     let origin = node.writer.call(|core| Ok(core.exchange.ledger_origin())).await?;
     let known = directory.key_set(&node.me);
-    let next = node.keyring.load().key_set(known, &origin)?;
+    let next = keyring.key_set(known, &origin)?;
     if known.is_none_or(|known| *known != KeySet { serial: known.serial, ..next.clone() })
         && let Err(no) = say(node, next, true).await?
     {
         return Ok(Err(no));
     }
-    let signer = node.keyring.load().signer();
+    let signer = keyring.signer();
+    node.keyring.store(Arc::new(keyring));
     node.writer.call(move |core| {
         core.exchange.set_signer(signer);
         Ok(())
@@ -73,6 +75,10 @@ pub(crate) async fn rotate(node: &Arc<Node>, what: Rotation) -> Result<Result<()
 
 /// Replaces what is due and erases what has served. Called now and then.
 pub(crate) async fn upkeep(node: &Arc<Node>) -> Result<(), Fault> {
+    let age_s = clock::now_s().saturating_sub(node.tls_issued_s.load(Ordering::Relaxed));
+    if age_s >= node.config.keys.tls_days * 86_400 {
+        rotate_tls(node)?;
+    }
     let due = node.keyring.load().due(clock::now_s(), &schedule(node));
     if !due.is_empty() {
         tracing::info!(keys = ?due, "keys are due");
@@ -107,8 +113,7 @@ async fn replace(node: &Arc<Node>, what: &[What]) -> Result<Result<(), NotShared
         Ok(())
     })
     .await?;
-    node.keyring.store(Arc::new(next));
-    if let Err(no) = publish(node).await? {
+    if let Err(no) = publish(node, next).await? {
         return Ok(Err(no));
     }
     for (purpose, key) in changes.erase {
@@ -123,6 +128,7 @@ fn rotate_tls(node: &Node) -> Result<(), Fault> {
     let identity = tls::Identity::from_seed(node.me.as_str(), node.keyring.load().identity().seed());
     let leaf = identity.and_then(|identity| tls::issue_leaf(&identity, clock::now_s()));
     node.leaf.rotate(leaf.map_err(|e| Fault::Store(e.to_string()))?);
+    node.tls_issued_s.store(clock::now_s(), Ordering::Relaxed);
     Ok(())
 }
 

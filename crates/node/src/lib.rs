@@ -24,6 +24,7 @@ mod writer;
 
 pub use chunks::check_chunks;
 pub use serve::{Error, Made, init, run, serve};
+pub use writer::Fault;
 
 /// The name of the state file in a node's folder.
 pub const DATABASE: &str = "node.db";

@@ -22,71 +22,73 @@ use crate::writer::{Fault, Writer};
 const READERS_KEPT: usize = 4;
 
 /// What the parts of a running node share.
-pub struct Node {
+pub(crate) struct Node {
     /// This agency.
-    pub me: AgencyId,
+    pub(crate) me: AgencyId,
     /// Where its files are.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// The configuration.
-    pub config: Config,
+    pub(crate) config: Config,
     /// The way to change anything.
-    pub writer: Writer,
+    pub(crate) writer: Writer,
     /// The register and the key sets as they are now.
-    pub directory: Arc<ArcSwapOption<Directory>>,
+    pub(crate) directory: Arc<ArcSwapOption<Directory>>,
     /// The agency's secret keys.
-    pub keyring: ArcSwap<Keyring>,
+    pub(crate) keyring: ArcSwap<Keyring>,
     /// The policy gate.
-    pub gate: Gate,
+    pub(crate) gate: Gate,
     /// What the operator watches.
-    pub metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     /// The way to partners.
-    pub client: PeerClient,
+    pub(crate) client: PeerClient,
     /// The certificate in use.
-    pub leaf: Arc<LeafSlot>,
+    pub(crate) leaf: Arc<LeafSlot>,
+    /// When it was issued, in seconds since 1970.
+    pub(crate) tls_issued_s: AtomicU64,
     /// Bells that wake tasks.
-    pub bells: Bells,
+    pub(crate) bells: Bells,
     /// How many leaves the ledger has; tasks and streams wait on it.
-    pub ledger_size: watch::Sender<u64>,
+    pub(crate) ledger_size: watch::Sender<u64>,
     /// Becomes true when the node stops.
-    pub stop: watch::Receiver<bool>,
+    pub(crate) stop: watch::Receiver<bool>,
     readers: Mutex<Vec<Reader>>,
     open_reader: Box<dyn Fn() -> Result<Reader, mufakat_store::Error> + Send + Sync>,
     contacts: Mutex<HashMap<AgencyId, u64>>,
 }
 
 /// What a node is put together from.
-pub struct Parts {
+pub(crate) struct Parts {
     /// This agency.
-    pub me: AgencyId,
+    pub(crate) me: AgencyId,
     /// Where its files are.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// The configuration.
-    pub config: Config,
+    pub(crate) config: Config,
     /// The way to change anything.
-    pub writer: Writer,
+    pub(crate) writer: Writer,
     /// Opens another read-only connection.
-    pub open_reader: Box<dyn Fn() -> Result<Reader, mufakat_store::Error> + Send + Sync>,
+    pub(crate) open_reader: Box<dyn Fn() -> Result<Reader, mufakat_store::Error> + Send + Sync>,
     /// The register and the key sets.
-    pub directory: Arc<ArcSwapOption<Directory>>,
+    pub(crate) directory: Arc<ArcSwapOption<Directory>>,
     /// The agency's secret keys.
-    pub keyring: Keyring,
+    pub(crate) keyring: Keyring,
     /// What the operator watches.
-    pub metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     /// The way to partners.
-    pub client: PeerClient,
+    pub(crate) client: PeerClient,
     /// The certificate in use.
-    pub leaf: Arc<LeafSlot>,
+    pub(crate) leaf: Arc<LeafSlot>,
     /// Bells that wake tasks.
-    pub bells: Bells,
+    pub(crate) bells: Bells,
     /// How many leaves the ledger has.
-    pub ledger_size: watch::Sender<u64>,
+    pub(crate) ledger_size: watch::Sender<u64>,
     /// Becomes true when the node stops.
-    pub stop: watch::Receiver<bool>,
+    pub(crate) stop: watch::Receiver<bool>,
 }
 
 impl Node {
     /// Puts a node together.
-    pub fn new(parts: Parts) -> Arc<Self> {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             me: parts.me,
             dir: parts.dir,
@@ -98,6 +100,7 @@ impl Node {
             metrics: parts.metrics,
             client: parts.client,
             leaf: parts.leaf,
+            tls_issued_s: AtomicU64::new(crate::clock::now_s()),
             bells: parts.bells,
             ledger_size: parts.ledger_size,
             stop: parts.stop,
@@ -108,13 +111,13 @@ impl Node {
     }
 
     /// The register and the key sets as they are now.
-    pub fn directory(&self) -> Arc<Directory> {
+    pub(crate) fn directory(&self) -> Arc<Directory> {
         // A node is put together only once it has a register, and a register never goes away.
         self.directory.load_full().expect("a running node has a register")
     }
 
     /// Reads from the store without waiting for the writer.
-    pub async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&Reader) -> Result<T, mufakat_store::Error> + Send + 'static,
     ) -> Result<T, Fault> {
@@ -134,71 +137,71 @@ impl Node {
     }
 
     /// How a partner is reached, if it is in the register.
-    pub fn peer(&self, agency: &AgencyId) -> Option<Peer> {
+    pub(crate) fn peer(&self, agency: &AgencyId) -> Option<Peer> {
         let directory = self.directory();
         let member = directory.chain().member(agency)?;
         Some(Peer { agency: agency.to_string(), host_port: member.endpoint.clone() })
     }
 
     /// The members of the register that relay for others, this node and `other` left out.
-    pub fn relays(&self, other: &AgencyId) -> Vec<AgencyId> {
+    pub(crate) fn relays(&self, other: &AgencyId) -> Vec<AgencyId> {
         let directory = self.directory();
         let members = directory.chain().current().members();
         members.filter(|a| a.relay && a.id != self.me && a.id != *other).map(|a| a.id.clone()).collect()
     }
 
     /// Takes note that a partner has been heard of just now.
-    pub fn heard_of(&self, agency: &AgencyId) {
+    pub(crate) fn heard_of(&self, agency: &AgencyId) {
         let mut contacts = self.contacts.lock().unwrap_or_else(PoisonError::into_inner);
         contacts.insert(agency.clone(), crate::clock::now_ms());
     }
 
     /// When a partner was last heard of, in milliseconds since 1970.
-    pub fn last_contact_ms(&self, agency: &AgencyId) -> Option<u64> {
+    pub(crate) fn last_contact_ms(&self, agency: &AgencyId) -> Option<u64> {
         self.contacts.lock().unwrap_or_else(PoisonError::into_inner).get(agency).copied()
     }
 
     /// Resolves when the node is told to stop.
-    pub async fn stopping(&self) {
+    pub(crate) async fn stopping(&self) {
         let mut stop = self.stop.clone();
         // An error means that the sender is gone, and with it the node.
         let _ = stop.wait_for(|stop| *stop).await;
     }
 
     /// Whether the node is told to stop.
-    pub fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         *self.stop.borrow()
     }
 }
 
 /// Bells by agency: one for the sender of its channel, one for those who wait at its mailbox; and a few for the whole node.
 #[derive(Clone, Default)]
-pub struct Bells {
+pub(crate) struct Bells {
     channels: Arc<Mutex<HashMap<AgencyId, Arc<Notify>>>>,
     mailboxes: Arc<Mutex<HashMap<AgencyId, Arc<Notify>>>>,
     attachments: Arc<Mutex<Vec<RecordId>>>,
     /// The register or a key set changed.
-    pub directory: Arc<Notify>,
+    pub(crate) directory: Arc<Notify>,
     /// There are attachments to fetch.
-    pub fetch: Arc<Notify>,
+    pub(crate) fetch: Arc<Notify>,
     alarms: Arc<AtomicU64>,
 }
 
 impl Bells {
     /// The bell of a channel's sender.
-    pub fn channel(&self, to: &AgencyId) -> Arc<Notify> {
+    pub(crate) fn channel(&self, to: &AgencyId) -> Arc<Notify> {
         let mut bells = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(bells.entry(to.clone()).or_default())
     }
 
     /// The bell of a mailbox.
-    pub fn mailbox(&self, of: &AgencyId) -> Arc<Notify> {
+    pub(crate) fn mailbox(&self, of: &AgencyId) -> Arc<Notify> {
         let mut bells = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(bells.entry(of.clone()).or_default())
     }
 
     /// Asks for attachments to be fetched.
-    pub fn want(&self, attachments: Vec<RecordId>) {
+    pub(crate) fn want(&self, attachments: Vec<RecordId>) {
         if !attachments.is_empty() {
             self.attachments.lock().unwrap_or_else(PoisonError::into_inner).extend(attachments);
             self.fetch.notify_one();
@@ -206,12 +209,12 @@ impl Bells {
     }
 
     /// The attachments that were asked for since the last time.
-    pub fn wanted(&self) -> Vec<RecordId> {
+    pub(crate) fn wanted(&self) -> Vec<RecordId> {
         std::mem::take(&mut *self.attachments.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Counts an alarm; gives how many there have been since the start.
-    pub fn alarm(&self) -> u64 {
+    pub(crate) fn alarm(&self) -> u64 {
         self.alarms.fetch_add(1, Ordering::Relaxed) + 1
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use mufakat_exchange::{Directory, Exchange};
+use mufakat_exchange::{Directory, Exchange, Facts as _};
 use mufakat_record::{AgencyId, Digest};
 use mufakat_store::{Options, Queries, Reader, Sqlite, Store};
 use tokio::net::TcpListener;
@@ -218,7 +218,7 @@ async fn running(
         ledger_size,
         stop: stop.clone(),
     });
-    if let Err(no) = keys::publish(&node).await? {
+    if let Err(no) = keys::publish(&node, Keyring::clone(&node.keyring.load())).await? {
         return Err(Fault::Store(format!("the key set could not be made: {}", no.detail)).into());
     }
     let flood = Flood::new(node.config.limits.flood());
@@ -261,9 +261,11 @@ async fn running(
 /// Looks after gauges often, and after keys and mailboxes now and then.
 async fn upkeep(node: Arc<Node>, health: Arc<Health>) {
     let mut round = 0_u64;
+    let mut scarce = false;
     let changed = Arc::clone(&node.bells.directory);
     loop {
         gauges(&node, &health).await;
+        scarce = watch_room(&node, scarce).await;
         if round.is_multiple_of(KEY_ROUNDS)
             && let Err(fault) = seldom(&node).await
         {
@@ -279,6 +281,31 @@ async fn upkeep(node: Arc<Node>, health: Arc<Health>) {
                 }
             }
             () = node.stopping() => return,
+        }
+    }
+}
+
+/// When the disk runs out of room, the state file is kept from growing: records are refused, and what is there stays readable.
+/// Gives whether room is scarce now.
+async fn watch_room(node: &Arc<Node>, was_scarce: bool) -> bool {
+    let Ok(disk) = rustix::fs::statvfs(&node.dir) else { return was_scarce };
+    let scarce = disk.f_bavail.saturating_mul(disk.f_frsize) < node.config.store.min_free_bytes;
+    if scarce == was_scarce {
+        return scarce;
+    }
+    let cap = if scarce {
+        std::fs::metadata(node.dir.join(DATABASE)).map(|file| file.len()).ok()
+    } else {
+        node.config.store.max_bytes
+    };
+    match node.writer.alone(move |core| Ok(core.store.set_bytes_max(cap)?)).await {
+        Ok(()) => {
+            tracing::warn!(scarce, "room on the disk");
+            scarce
+        }
+        Err(fault) => {
+            tracing::warn!(%fault, "the state file could not be capped");
+            was_scarce
         }
     }
 }
@@ -307,13 +334,20 @@ async fn drop_removed(node: &Arc<Node>) -> Result<(), Fault> {
 
 async fn gauges(node: &Arc<Node>, health: &Health) {
     let channels = node.writer.call(|core| {
-        Ok(core.exchange.channels().map(|(to, channel)| (to.clone(), channel.backlog())).collect::<Vec<_>>())
+        let mut channels = Vec::new();
+        for (to, channel) in core.exchange.channels() {
+            let backlog = channel.backlog();
+            let oldest = if backlog == 0 { None } else { core.store.outbox(to, channel.settled_through() + 1, 1, 1)?.pop() };
+            let since_ms = oldest.map_or(Ok(None), |queued| core.store.held(&queued.record))?.map(|held| held.at_ms);
+            channels.push((to.clone(), backlog, since_ms));
+        }
+        Ok(channels)
     });
     let Ok(channels) = channels.await else { return };
     health.writer_answered();
-    for (to, backlog) in channels {
-        let silent_ms = node.last_contact_ms(&to).map_or(0, |at| clock::now_ms().saturating_sub(at));
-        let lag_s = if backlog == 0 { 0.0 } else { silent_ms as f64 / 1000.0 };
+    let now_ms = clock::now_ms();
+    for (to, backlog, since_ms) in channels {
+        let lag_s = since_ms.map_or(0.0, |since| now_ms.saturating_sub(since) as f64 / 1000.0);
         node.metrics.set_backlog(&to, backlog, lag_s);
     }
 }

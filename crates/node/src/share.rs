@@ -28,61 +28,61 @@ const KEY_BYTES_MAX: usize = 200;
 /// What is handed in to be shared.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Envelope {
+pub(crate) struct Envelope {
     /// Agencies, parties or forums.
-    pub to: Vec<AgencyId>,
+    pub(crate) to: Vec<AgencyId>,
     /// The TLP label.
-    pub tlp: Tlp,
+    pub(crate) tlp: Tlp,
     /// Handling codes.
     #[serde(default)]
-    pub codes: Vec<Code>,
+    pub(crate) codes: Vec<Code>,
     /// Purposes for which it may be used.
     #[serde(default)]
-    pub purposes: Vec<String>,
+    pub(crate) purposes: Vec<String>,
     /// Originator control.
     #[serde(default)]
-    pub orcon: bool,
+    pub(crate) orcon: bool,
     /// A caveat in words.
     #[serde(default)]
-    pub caveat: Option<String>,
+    pub(crate) caveat: Option<String>,
     /// When it expires, in seconds since 1970.
     #[serde(default)]
-    pub expires: Option<u64>,
+    pub(crate) expires: Option<u64>,
     /// One record for each recipient, so that none learns of the others.
     #[serde(default)]
-    pub hidden_audience: bool,
+    pub(crate) hidden_audience: bool,
     /// Uploads that go with it.
     #[serde(default)]
-    pub attachments: Vec<String>,
+    pub(crate) attachments: Vec<String>,
     /// The matter that it belongs to; a new one when absent.
     #[serde(default)]
-    pub thread: Option<ThreadId>,
+    pub(crate) thread: Option<ThreadId>,
     /// Records that it is about.
     #[serde(default)]
-    pub about: Vec<RecordId>,
+    pub(crate) about: Vec<RecordId>,
     /// What the submitter calls it: the same key is carried out once.
     #[serde(default)]
-    pub key: Option<String>,
+    pub(crate) key: Option<String>,
     /// The report.
-    pub body: Report,
+    pub(crate) body: Report,
 }
 
 /// A record that is on its way.
 #[derive(Debug, Clone, Serialize)]
-pub struct Shared {
+pub(crate) struct Shared {
     /// Its id.
-    pub id: RecordId,
+    pub(crate) id: RecordId,
     /// The agencies that may read it.
-    pub audience: Vec<AgencyId>,
+    pub(crate) audience: Vec<AgencyId>,
 }
 
 /// Why something was not shared. Nothing of it has left.
 #[derive(Debug, Clone, Serialize)]
-pub struct NotShared {
+pub(crate) struct NotShared {
     /// The name of the reason.
-    pub reason: &'static str,
+    pub(crate) reason: &'static str,
     /// What to do about it, in words.
-    pub detail: String,
+    pub(crate) detail: String,
 }
 
 impl NotShared {

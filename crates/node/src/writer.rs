@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 
 /// How many pieces of work may wait; beyond that a caller is told that the node is overloaded.
-pub const QUEUE_MAX: usize = 1024;
+pub(crate) const QUEUE_MAX: usize = 1024;
 /// How many pieces of work one transaction may hold.
 const GROUP_MAX: usize = 128;
 /// How long a transaction may gather work.
@@ -53,34 +53,34 @@ impl From<mufakat_exchange::Unavailable> for Fault {
 }
 
 /// What work sees: the exchange, and the store within a transaction.
-pub struct Core {
+pub(crate) struct Core {
     /// The exchange.
-    pub exchange: Exchange,
+    pub(crate) exchange: Exchange,
     /// The store.
-    pub store: Sqlite,
+    pub(crate) store: Sqlite,
     /// Random bytes, seeded by the operating system when the node starts and with every transaction.
-    pub random: ChaCha20Rng,
+    pub(crate) random: ChaCha20Rng,
     after: After,
 }
 
 /// What is to be done once the transaction is durable.
 #[derive(Debug, Default)]
-pub struct After {
+pub(crate) struct After {
     /// Recipients for whom there is something new to send.
-    pub wake: BTreeSet<mufakat_record::AgencyId>,
+    pub(crate) wake: BTreeSet<mufakat_record::AgencyId>,
     /// The register or a key set changed.
-    pub directory_changed: bool,
+    pub(crate) directory_changed: bool,
     /// Attachments whose chunks are to be fetched.
-    pub attachments: Vec<RecordId>,
+    pub(crate) attachments: Vec<RecordId>,
     /// The ledger has grown.
-    pub grew: bool,
+    pub(crate) grew: bool,
     /// The content of records was deleted.
-    pub erased: bool,
+    pub(crate) erased: bool,
 }
 
 impl Core {
     /// Applies what the exchange decided.
-    pub fn apply(&mut self, batch: Batch) -> Result<(), Fault> {
+    pub(crate) fn apply(&mut self, batch: Batch) -> Result<(), Fault> {
         self.store.apply(&batch.changes)?;
         self.after.wake.extend(batch.wake);
         self.after.directory_changed |= batch.directory_changed;
@@ -91,7 +91,7 @@ impl Core {
     }
 
     /// Wakes the sender of a channel once the transaction is durable.
-    pub fn wake(&mut self, to: &mufakat_record::AgencyId) {
+    pub(crate) fn wake(&mut self, to: &mufakat_record::AgencyId) {
         self.after.wake.insert(to.clone());
     }
 }
@@ -109,12 +109,12 @@ enum Work {
 
 /// The way to the writer's thread.
 #[derive(Clone)]
-pub struct Writer {
+pub(crate) struct Writer {
     queue: mpsc::Sender<Work>,
 }
 
 /// How the writer tells of what it did.
-pub trait Listener: Send + 'static {
+pub(crate) trait Listener: Send + 'static {
     /// The exchange was read from the store: at the start, and after a failed transaction.
     fn loaded(&mut self, exchange: &Exchange);
     /// A transaction became durable. `exchange` is as it is now.
@@ -125,7 +125,7 @@ pub trait Listener: Send + 'static {
 
 impl Writer {
     /// Starts the thread. It ends when every handle is gone and what was queued is done.
-    pub fn start(
+    pub(crate) fn start(
         store: Sqlite,
         signer: Arc<SigningKey>,
         on_retraction: OnRetraction,
@@ -154,7 +154,7 @@ impl Writer {
     }
 
     /// Has something carried out, and gives its result once it is durable.
-    pub async fn call<T: Send + 'static>(
+    pub(crate) async fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Core) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
@@ -174,7 +174,7 @@ impl Writer {
     }
 
     /// Has something carried out outside of any transaction.
-    pub async fn alone<T: Send + 'static>(
+    pub(crate) async fn alone<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Core) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
@@ -267,12 +267,12 @@ fn load(store: &Sqlite, signer: Arc<SigningKey>, on_retraction: OnRetraction) ->
 }
 
 /// A generator seeded by the operating system.
-pub fn fresh_random() -> ChaCha20Rng {
+pub(crate) fn fresh_random() -> ChaCha20Rng {
     ChaCha20Rng::from_seed(entropy())
 }
 
 /// 32 bytes from the operating system.
-pub fn entropy() -> [u8; 32] {
+pub(crate) fn entropy() -> [u8; 32] {
     let mut seed = [0; 32];
     // Without randomness no key and no seal is safe: stop rather than go on.
     getrandom::fill(&mut seed).expect("the operating system gives random bytes");
@@ -280,7 +280,7 @@ pub fn entropy() -> [u8; 32] {
 }
 
 /// Separates what is the caller's fault from what is ours.
-pub fn refused<T>(result: Result<T, Refused>) -> Result<Result<T, (mufakat_record::Reason, u64)>, Fault> {
+pub(crate) fn refused<T>(result: Result<T, Refused>) -> Result<Result<T, (mufakat_record::Reason, u64)>, Fault> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(Refused::Because { reason, expected }) => Ok(Err((reason, expected))),
@@ -289,7 +289,7 @@ pub fn refused<T>(result: Result<T, Refused>) -> Result<Result<T, (mufakat_recor
 }
 
 /// Separates what is the submitter's fault from what is ours.
-pub fn refusal<T>(result: Result<T, Refusal>) -> Result<Result<T, Refusal>, Fault> {
+pub(crate) fn refusal<T>(result: Result<T, Refusal>) -> Result<Result<T, Refusal>, Fault> {
     match result {
         Err(Refusal::Unavailable(e)) => Err(e.into()),
         other => Ok(other),

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mufakat_exchange::{Batch, Change, Directory, Exchange, OnRetraction, Unavailable};
-use mufakat_record::kinds::register_version::RegisterVersion;
-use mufakat_record::kinds::Body;
 use mufakat_record::AgencyId;
+use mufakat_record::kinds::Body;
+use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_store::{Error, Options, Queries, Sqlite, Store};
 use rand_chacha::ChaCha20Rng;
 
@@ -100,7 +100,7 @@ impl World {
     pub(crate) fn transact<T>(
         &mut self,
         node: usize,
-        work: impl FnOnce(&mut Exchange, &mut Sqlite, &mut ChaCha20Rng, u64) -> Result<(Batch, T), Unavailable>,
+        work: impl FnOnce(&mut Exchange, &mut Sqlite, &mut ChaCha20Rng, u64) -> Result<(Batch, T), Error>,
     ) -> Result<T, Stop> {
         let moment = self.moment(node);
         if moment == Some(Moment::BeforeWork) {
@@ -110,8 +110,7 @@ impl World {
         let core = self.core(node)?;
         let before = Arc::clone(core.exchange.directory());
         let done = core.store.begin().and_then(|()| {
-            let (batch, value) = work(&mut core.exchange, &mut core.store, &mut core.random, now_ms)
-                .map_err(|unavailable| Error::Unavailable(unavailable.to_string()))?;
+            let (batch, value) = work(&mut core.exchange, &mut core.store, &mut core.random, now_ms)?;
             core.store.apply(&batch.changes)?;
             Ok((batch, value))
         });
@@ -145,24 +144,7 @@ impl World {
         node: usize,
         work: impl FnOnce(&mut Sqlite) -> Result<T, Error>,
     ) -> Result<T, Stop> {
-        // What the store refuses for a reason of its own comes out beside the transaction.
-        let mut own_error = None;
-        let value = self.transact(node, |_, store, _, _| {
-            let value = match work(store) {
-                Ok(value) => Some(value),
-                Err(error) => {
-                    own_error = Some(error);
-                    None
-                }
-            };
-            Ok((Batch::default(), value))
-        });
-        match (value, own_error) {
-            (Ok(Some(value)), _) => Ok(value),
-            (Ok(None), Some(error)) => Err(self.give_up(node, &error)),
-            (Ok(None), None) => Err(Stop::Down),
-            (Err(stop), _) => Err(stop),
-        }
+        self.transact(node, |_, store, _, _| Ok((Batch::default(), work(store)?)))
     }
 
     /// Nothing of a transaction happened; the exchange forgets it, too.
@@ -220,9 +202,6 @@ impl World {
                     let (author, audience) = (me.clone(), header.audience.clone());
                     let minted = Minted { author, audience, bytes: record.bytes().to_vec() };
                     self.minted.insert(record.id(), minted);
-                    if header.kind == RegisterVersion::KIND {
-                        self.stats.records += 1;
-                    }
                 }
                 Change::Keep { record, .. } => self.may_keep(node, before, record)?,
                 Change::Register(enacted) => {
@@ -270,6 +249,11 @@ impl World {
                 self.wake_at(node, to, self.now + 1);
             }
         }
+        let proposal = |c: &Change| matches!(c, Change::Keep { record, .. } if record.header().kind == RegisterVersion::KIND);
+        if batch.changes.iter().any(proposal) {
+            let delay = self.dice.between(500, 15_000);
+            self.after(delay, Event::Act(Act::Approve { node }));
+        }
         if !batch.directory_changed {
             return Ok(());
         }
@@ -294,7 +278,7 @@ impl World {
             }
             self.wake_at(node, to, self.now + 1);
         }
-        self.admitted(node, &now);
+        self.admit(&now)?;
         let delay = self.dice.between(500, 15_000);
         self.after(delay, Event::Act(Act::Approve { node }));
         Ok(())
@@ -420,4 +404,9 @@ impl World {
         };
         keys.signing.iter().rev().find(named).map_or_else(|| keys.newest(), Arc::clone)
     }
+}
+
+/// What the exchange could not find out, as the store's own word.
+pub(crate) fn unavailable(error: Unavailable) -> Error {
+    Error::Unavailable(error.0)
 }

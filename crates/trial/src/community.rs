@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,6 +13,61 @@ use serde_json::Value;
 
 /// How long anything may take that ought to happen within a moment.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long to rest between two attempts.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(30);
+
+/// The processes that this program started and has not seen end; nothing once it was interrupted, so that no more begin.
+static RUNNING: Mutex<Option<Vec<u32>>> = Mutex::new(Some(Vec::new()));
+
+/// Starts a process that [`interrupt`] ends.
+pub fn spawn(command: &mut Command) -> Result<Child> {
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    let running = running.as_mut().context("interrupted")?;
+    let program = command.get_program().to_owned();
+    let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+    running.push(child.id());
+    Ok(child)
+}
+
+/// Kills a process that [`spawn`] started, if it has not ended yet, and forgets it.
+pub fn finish(child: &mut Child) -> Result<std::process::ExitStatus> {
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    // Of a process that has ended already there is nothing to kill.
+    let _ = child.kill();
+    let status = child.wait()?;
+    if let Some(running) = running.as_mut() {
+        running.retain(|process| *process != child.id());
+    }
+    Ok(status)
+}
+
+/// Kills every process that was started here, and lets no other begin. What waits for them sees it and gives up.
+pub fn interrupt() {
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    for process in running.take().into_iter().flatten() {
+        // One that has ended meanwhile and is not forgotten yet cannot be killed, and need not be.
+        let _ = Command::new("kill").args(["-KILL", &process.to_string()]).stderr(Stdio::null()).status();
+    }
+}
+
+/// Tries something until it succeeds.
+pub fn until<T>(what: &str, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    let started = Instant::now();
+    loop {
+        match attempt() {
+            Err(error) if started.elapsed() > PATIENCE || interrupted() => {
+                return Err(error.context(format!("waited in vain for {what}")));
+            }
+            Err(_) => std::thread::sleep(ATTEMPT_PAUSE),
+            done => return done,
+        }
+    }
+}
+
+fn interrupted() -> bool {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+}
 
 /// An agency as it is to be set up.
 #[derive(Debug, Clone, Copy)]
@@ -111,20 +167,15 @@ impl Node {
     pub fn start(&mut self) -> Result<()> {
         ensure!(self.child.is_none(), "{} runs already", self.agency.id);
         let log = File::options().create(true).append(true).open(self.log_file())?;
-        let child = Command::new(&self.binary)
-            .args(["--dir", &self.dir.display().to_string(), "serve"])
-            .envs(&self.environment)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot start {}", self.binary.display()))?;
-        self.child = Some(child);
+        let mut command = Command::new(&self.binary);
+        command.args(["--dir", &self.dir.display().to_string(), "serve"]).envs(&self.environment);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.child = Some(spawn(&mut command)?);
         let started = Instant::now();
         while self.cli(&["status"]).is_err() {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().ok()).flatten();
             if let Some(status) = ended {
-                self.child = None;
+                self.kill()?;
                 bail!("{} ended with {status}; its log is {}", self.agency.id, self.log_file().display());
             }
             ensure!(started.elapsed() < PATIENCE, "{} does not answer", self.agency.id);
@@ -141,8 +192,7 @@ impl Node {
     /// Kills the node as a power cut would.
     pub fn kill(&mut self) -> Result<()> {
         if let Some(mut child) = self.child.take() {
-            child.kill()?;
-            child.wait()?;
+            finish(&mut child)?;
         }
         Ok(())
     }
@@ -155,11 +205,12 @@ impl Node {
         let started = Instant::now();
         while child.try_wait()?.is_none() {
             if started.elapsed() > PATIENCE {
-                child.kill()?;
+                finish(&mut child)?;
                 bail!("{} did not stop in time", self.agency.id);
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+        finish(&mut child)?;
         Ok(())
     }
 
@@ -186,19 +237,11 @@ impl Node {
 
     /// Waits until something is true of what a command answers.
     pub fn wait(&self, what: &str, arguments: &[&str], holds: impl Fn(&Value) -> bool) -> Result<Value> {
-        let started = Instant::now();
-        loop {
-            let answer = self.cli(arguments);
-            if let Ok(answer) = &answer
-                && holds(answer)
-            {
-                return Ok(answer.clone());
-            }
-            if started.elapsed() > PATIENCE {
-                bail!("{}: waited in vain for {what}; last answer: {answer:?}", self.agency.id);
-            }
-            std::thread::sleep(Duration::from_millis(30));
-        }
+        until(&format!("{} at {}", what, self.agency.id), || {
+            let answer = self.cli(arguments)?;
+            ensure!(holds(&answer), "the last answer was {answer}");
+            Ok(answer)
+        })
     }
 
     /// How much memory the node holds, in bytes, as the system counts it (resident set size).

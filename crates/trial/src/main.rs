@@ -2,6 +2,7 @@
 
 mod bench;
 mod community;
+mod demo;
 mod tap;
 
 use std::process::ExitCode;
@@ -20,10 +21,13 @@ struct Args {
 enum Trial {
     /// Measure, beside the machine's own limits
     Bench(bench::Args),
+    /// Show the main job with five agencies, step by step
+    Demo(demo::Args),
 }
 
 fn main() -> Result<ExitCode> {
     match Args::parse().trial {
         Trial::Bench(args) => bench::run(&args),
+        Trial::Demo(args) => demo::run(args),
     }
 }

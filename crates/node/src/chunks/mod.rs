@@ -9,6 +9,8 @@ mod content;
 mod fetch;
 mod files;
 mod upload;
+#[cfg(test)]
+mod whole;
 
 use std::io;
 use std::sync::Arc;

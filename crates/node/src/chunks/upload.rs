@@ -238,7 +238,7 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if true {
+        if self.finished.load(Ordering::Relaxed) {
             return;
         }
         // Each chunk is sealed under a key of its own upload, so nobody else can need it.

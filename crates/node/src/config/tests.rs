@@ -133,7 +133,6 @@ fn wrong_values_are_named() {
         ("[limits]\napi_body_bytes_max = 10\n", "limits.api_body_bytes_max"),
         ("[limits]\napi_attachment_bytes_max = 3000000000\n", "limits.api_attachment_bytes_max"),
         ("[limits]\napi_import_bytes_max = 1\n", "limits.api_import_bytes_max"),
-        ("[limits]\nsubmit_queue_max = 0\n", "limits.submit_queue_max"),
         ("[keys]\nsigning_days = 0\n", "keys.signing_days"),
         ("[keys]\nsealing_days = 366\n", "keys.sealing_days"),
         ("[keys]\ntls_days = 90\n", "keys.tls_days"),

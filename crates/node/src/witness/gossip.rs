@@ -266,6 +266,12 @@ impl Desk {
         free.then_some(case.since_ms)
     }
 
+    /// Whether no case is open.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Closes a case, unless it is still to be answered.
     pub(super) fn end(&self, key: &(String, AgencyId), outcome: Outcome) {
         let mut cases = self.open.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,6 +7,8 @@
 
 mod alarm;
 mod gossip;
+#[cfg(test)]
+mod live_tests;
 mod log;
 mod routes;
 #[cfg(test)]

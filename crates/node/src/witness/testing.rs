@@ -32,19 +32,25 @@ pub(crate) struct Agency {
     pub(crate) store: Sqlite,
     pub(crate) exchange: Exchange,
     pub(crate) random: ChaCha20Rng,
-    _dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
-/// Agencies of as many parties, which know each other's keys.
+/// Agencies of as many parties, which know each other's keys and cannot reach each other.
 pub(crate) fn community<const N: usize>(names: [&str; N]) -> [Agency; N] {
-    assert!(names.is_sorted(), "a register has its agencies in order");
+    community_at(NOW_S, names.map(|name| (name, "localhost:1".to_owned())))
+}
+
+/// The same at a given time, in seconds since 1970, and with endpoints.
+pub(crate) fn community_at<const N: usize>(now_s: u64, members: [(&str, String); N]) -> [Agency; N] {
+    assert!(members.is_sorted_by_key(|(name, _)| *name), "a register has its agencies in order");
     let schedule = Schedule::new(&config::Keys::default(), 86_400);
-    let keyrings = names.map(|name| {
+    let endpoints = members.clone().map(|(_, endpoint)| endpoint);
+    let keyrings = members.map(|(name, _)| {
         let id: AgencyId = name.parse().unwrap();
-        let keyring = Keyring::generate(NOW_S - 60, &schedule, &mut entropy);
+        let keyring = Keyring::generate(now_s - 60, &schedule, &mut entropy);
         (id, keyring)
     });
-    let chain = found(&keyrings);
+    let chain = found(now_s, &keyrings, &endpoints);
     let mut agencies = keyrings.map(|(id, keyring)| Agency::new(id, keyring, &chain));
     let sets: Vec<_> = agencies.iter().map(|agency| agency.key_set(1).into_bytes()).collect();
     for agency in &mut agencies {
@@ -55,14 +61,14 @@ pub(crate) fn community<const N: usize>(names: [&str; N]) -> [Agency; N] {
     agencies
 }
 
-fn found(agencies: &[(AgencyId, Keyring)]) -> Chain {
+fn found(now_s: u64, agencies: &[(AgencyId, Keyring)], endpoints: &[String]) -> Chain {
     let party = |id: &AgencyId| format!("p-{id}").parse::<AgencyId>().unwrap();
-    let member = |(id, keyring): &(AgencyId, Keyring)| register_version::Agency {
+    let member = |((id, keyring), endpoint): (&(AgencyId, Keyring), &String)| register_version::Agency {
         id: id.clone(),
         party: party(id),
         name: "EXERCISE".into(),
         identity: Digest(*keyring.identity().public().as_bytes()),
-        endpoint: "localhost:1".into(),
+        endpoint: endpoint.clone(),
         relay: false,
         removed: None,
     };
@@ -71,11 +77,11 @@ fn found(agencies: &[(AgencyId, Keyring)]) -> Chain {
         community: "EXERCISE".into(),
         version: 1,
         previous: None,
-        issued_at: NOW_S - 60,
-        expires: NOW_S + 86_400,
+        issued_at: now_s - 60,
+        expires: now_s + 86_400,
         threshold: 1,
         parties: agencies.iter().map(speaker).collect(),
-        agencies: agencies.iter().map(member).collect(),
+        agencies: agencies.iter().zip(endpoints).map(member).collect(),
         forums: Vec::new(),
         rules: Rules { witness_quorum: 2, witness_interval_s: 60, relay_max_s: 86_400 },
     };
@@ -115,7 +121,7 @@ impl Agency {
         store.adopt_register(chain.versions()).unwrap();
         let snapshot = store.snapshot().unwrap().unwrap();
         let exchange = Exchange::load(snapshot, &store, keyring.signer(), OnRetraction::Mark).unwrap();
-        Self { id, keyring, store, exchange, random: ChaCha20Rng::from_seed([1; 32]), _dir: dir }
+        Self { id, keyring, store, exchange, random: ChaCha20Rng::from_seed([1; 32]), dir }
     }
 
     pub(crate) fn apply(&mut self, batch: Batch) {

@@ -278,21 +278,6 @@ impl<S: Store> Node<S> {
         Ok((batch, receipt))
     }
 
-    #[doc(hidden)]
-    pub fn prepare(&mut self, sender: &AgencyId, epoch: u64, first: u64, records: Vec<Vec<u8>>) -> (Vec<mufakat_exchange::Change>, Verified) {
-        let directory = self.exchange.directory().clone();
-        let item = |bytes: Vec<u8>| {
-            let id = RecordId::of(&bytes);
-            let record = Unverified::parse(bytes).and_then(|record| record.verify(&*directory, BEGIN_S));
-            Item { id, record }
-        };
-        let items = records.into_iter().map(item).collect();
-        let delivery = Delivery { sender: sender.clone(), epoch, first, items };
-        let now = self.now();
-        let (batch, receipt) = self.exchange.deliver(delivery, now, &mut self.random, &self.store).unwrap();
-        (batch.changes, receipt)
-    }
-
     /// Takes a partner's receipt.
     pub fn take_receipt(&mut self, receipt: Verified) -> Result<Batch, Refused> {
         let now = self.now();

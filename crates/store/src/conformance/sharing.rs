@@ -129,6 +129,7 @@ pub(super) fn transaction<P: Place>(place: &P) {
         assert_eq!(all_rows(&a.store), rows);
         // Agencies of a transaction that was given up are not remembered as known.
         a.store.mailbox_put(&name("zz"), &name("yy"), b"parcel", 1).unwrap();
+        assert_eq!(reader.mailbox_take_after(&name("yy"), 0, 10, 10).unwrap().len(), 1);
         a.store.mailbox_drop(&name("yy")).unwrap();
         sound(&mut a.store);
     }
@@ -177,11 +178,12 @@ pub(super) fn rejected<P: Place>(place: &P) {
     assert_eq!(arrival(&b, 2).rejected, None);
     assert_eq!(arrival(&b, 3).rejected.as_deref(), Some("not-in-audience"));
     assert!(b.store.held(&not_for_b.id()).unwrap().is_none());
-    // A record of our own that comes back to us has a leaf whose detail is no reason.
+    // Where the leaf is that of authoring, its detail is no reason.
     let ours = b.report(&[&name("aa")], "ours", &[]);
     b.share(vec![ours.clone()]).unwrap();
-    b.take(&name("aa"), 1, 4, vec![ours.bytes().to_vec()]).unwrap();
-    assert_eq!(arrival(&b, 4).rejected, None);
+    let (leaf, _) = b.store.record_leaf(&ours.id()).unwrap().unwrap();
+    b.store.apply(&[Change::Arrived { from: name("aa"), epoch: 9, position: 1, leaf }]).unwrap();
+    assert_eq!(b.store.arrival(&name("aa"), 9, 1).unwrap().unwrap().rejected, None);
     a.share(vec![sound_one]).unwrap();
     sound(&mut a.store);
     sound(&mut b.store);
@@ -265,11 +267,17 @@ pub(super) fn erased<P: Place>(place: &P) {
     let rows = all_rows(&b.store);
     assert!(rows.iter().any(|row| row.record == report.id() && row.body["state"] == "deleted"));
     assert!(!rows.iter().any(|row| row.body.to_string().contains("to be retracted")));
+    // A record and its retraction that come together, as when the first was never delivered.
+    let hasty = a.report(&[&name("bb")], "taken back at once", &[]);
+    let regret = a.retraction(&[&name("bb")], hasty.id());
+    a.share(vec![hasty.clone(), regret]).unwrap();
+    assert_eq!(send(&mut a, &mut b, 5, 10), 2);
+    assert!(b.store.held(&hasty.id()).unwrap().unwrap().record.is_none());
     // What we authored ourselves is never erased, whoever asks, and what we do not have cannot be.
     let erase = |record: RecordId| Change::Erase { record };
     a.store.apply(&[erase(report.id()), erase(RecordId([1; 32]))]).unwrap();
     assert!(a.store.record_bytes(&report.id()).unwrap().is_some());
-    assert_eq!(send(&mut b, &mut a, 1, 10), 1);
+    assert_eq!(send(&mut b, &mut a, 1, 10), 2);
     sound(&mut a.store);
     sound(&mut b.store);
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use mufakat_exchange::{Change, Enacted, Leaf, What, needs_identity_key};
 use mufakat_ledger::Tile;
+use mufakat_ledger::tile::TILE_BYTES_MAX;
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::key_set::KeySet;
@@ -139,8 +140,11 @@ impl Sqlite {
 
     fn write_tile(&self, tile: &Tile) -> Result<(), Error> {
         let place = place(tile.level, tile.index).ok_or_else(|| damaged(Part::Tree, "a tile beyond every tree"))?;
+        // A partial tile is filled up with zeroes, which are nobody's hash, so that the wider one overwrites it where it stands.
+        let mut bytes = tile.to_bytes();
+        bytes.resize(TILE_BYTES_MAX, 0);
         let sql = "INSERT INTO tile VALUES (?, ?) ON CONFLICT DO UPDATE SET hashes = excluded.hashes";
-        self.execute(sql, params![place, tile.to_bytes()]).map(drop)
+        self.execute(sql, params![place, bytes]).map(drop)
     }
 
     fn queue(&self, to: &AgencyId, position: u64, record: &RecordId) -> Result<(), Error> {

@@ -31,15 +31,16 @@ const BUSY_MS_MAX: u64 = 5_000;
 /// Statements that are kept prepared.
 const STATEMENTS_MAX: usize = 128;
 /// Pages of the write-ahead log after which they are moved into the file. More of them share the cost of a page that changes often.
-const WAL_PAGES: u32 = 4_000;
+const WAL_PAGES: u32 = 2_000;
 /// To how many bytes the write-ahead log is cut when it was longer.
 const WAL_BYTES_KEPT: u64 = 64 * 1024 * 1024;
 /// Memory for pages of the writer, in KiB.
 const WRITER_CACHE_KIB: u32 = 8 * 1024;
 /// Memory for pages of one reader, in KiB.
 const READER_CACHE_KIB: u32 = 2 * 1024;
-/// Bytes of a page. A record of 2 KiB fits, and a random insertion into the index of ids rewrites no more than this.
-const PAGE_BYTES: u32 = 4096;
+/// Bytes of a page: three records of 2 KiB with little waste. Each random insertion into the index of ids rewrites one, so more
+/// would make writing slower.
+const PAGE_BYTES: u32 = 8192;
 
 /// How a state file is opened.
 #[derive(Debug, Clone, Copy, Default)]

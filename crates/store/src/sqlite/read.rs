@@ -1,6 +1,7 @@
 //! What is looked up: facts for the exchange, tiles for proofs, and answers for senders and people.
 
 use mufakat_exchange::{Chain, Directory, Facts, Held, Inbound, Leaf, Snapshot, Unavailable, What};
+use mufakat_ledger::hash::HASH_BYTES;
 use mufakat_ledger::witness::Seen;
 use mufakat_ledger::{Hash, SourceError, TileSource};
 use mufakat_record::kinds::Body;
@@ -44,8 +45,14 @@ impl<Mode> TileSource for Sqlite<Mode> {
     fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, SourceError> {
         // No tree of ours is so large that it has a tile at a place that we cannot write.
         let Some(place) = place(level, index) else { return Ok(None) };
-        let found = self.one("SELECT hashes FROM tile WHERE place = ?", [place], |row| row.get(0));
-        found.map_err(|e| SourceError(e.to_string()))
+        let found = self.one("SELECT hashes FROM tile WHERE place = ?", [place], |row| row.get::<_, Vec<u8>>(0));
+        let mut found = found.map_err(|e| SourceError(e.to_string()))?;
+        if let Some(hashes) = &mut found {
+            // What fills a partial tile up is no part of it.
+            let width = hashes.chunks(HASH_BYTES).rposition(|hash| *hash != [0; HASH_BYTES]).map_or(0, |last| last + 1);
+            hashes.truncate(width * HASH_BYTES);
+        }
+        Ok(found)
     }
 }
 

@@ -38,7 +38,7 @@ CREATE TABLE approval (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE key_set (agency INTEGER PRIMARY KEY, record BLOB NOT NULL) STRICT;
 
--- The ledger. A tile's place is its level in the upper 8 bits and its index below.
+-- The ledger. A tile's place is its level in the upper 8 bits and its index below; its hashes are filled up with zeroes to 256.
 CREATE TABLE leaf (
     number INTEGER PRIMARY KEY,
     what INTEGER NOT NULL,

@@ -147,7 +147,7 @@ impl From<BytesRejection> for Problem {
 }
 
 /// A JSON body, read straight into its type. A field that the type does not have is refused by its name.
-pub(super) struct Json<T>(pub(super) T);
+pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;

@@ -1,0 +1,324 @@
+//! What must hold at the end of a run, when the network has been whole for a while.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use mufakat_exchange::{Leaf, What};
+use mufakat_ledger::{Hash, proof, verify_inclusion};
+use mufakat_record::kinds::Body;
+use mufakat_record::kinds::receipt::{Entry, Receipt};
+use mufakat_record::kinds::retraction::Retraction;
+use mufakat_record::{AgencyId, Digest, Reason, RecordId, Relation, Verified};
+use mufakat_store::{Queries, Store};
+use mufakat_views::{Row, Rows};
+
+use crate::invariant::{Invariant, Stop};
+use crate::node::Role;
+use crate::world::World;
+
+/// What a node's ledger tells of records.
+struct Account {
+    /// Its own records, with their leaves.
+    authored: Vec<(u64, Verified)>,
+    /// How often each record was accepted.
+    accepted: BTreeMap<RecordId, u64>,
+}
+
+impl World {
+    /// What has not settled yet, if anything.
+    pub(crate) fn unsettled(&mut self) -> Option<(Invariant, Vec<usize>, String)> {
+        let honest = self.honest();
+        let open = |o: &&crate::acts::Order| !o.acknowledged && honest.contains(&o.node);
+        if let Some(order) = self.orders.iter().find(open) {
+            return Some((Invariant::WorksAlone, vec![order.node], format!("{order:?} was not taken")));
+        }
+        let version = self.proposing.unwrap_or(1);
+        for a in &honest {
+            let Some(core) = &self.nodes[*a].core else { return Some((Invariant::WorksAlone, vec![*a], "down".into())) };
+            let chain = core.exchange.directory().chain();
+            if chain.current().version != version {
+                let what = format!("it goes by register version {} and not {version}", chain.current().version);
+                return Some((Invariant::RegisterHolds, vec![*a], what));
+            }
+            for b in honest.iter().filter(|b| *b != a) {
+                let channel = core.exchange.channels().find(|(to, _)| **to == self.nodes[*b].id);
+                let Some((_, channel)) = channel else {
+                    return Some((Invariant::NoSilentLoss, vec![*a, *b], "no channel".into()));
+                };
+                let inbound = self.nodes[*b].core.as_ref().map(|core| core.exchange.inbound(&self.nodes[*a].id));
+                let next = channel.settled_through() + 1;
+                let arrived = inbound.is_none_or(|inbound| {
+                    if inbound.epoch == core.exchange.epoch() { inbound.expected == next } else { next == 1 }
+                });
+                if channel.backlog() > 0 || !arrived {
+                    let what = format!("{channel:?} towards {inbound:?}");
+                    return Some((Invariant::NoSilentLoss, vec![*a, *b], what));
+                }
+            }
+        }
+        None
+    }
+
+    /// Everything that must hold at the end.
+    pub(crate) fn check_end(&mut self) -> Result<(), Stop> {
+        self.check_witnesses()?;
+        let honest = self.honest();
+        let mut accounts = BTreeMap::new();
+        for node in &honest {
+            accounts.insert(*node, self.account(*node)?);
+        }
+        for order in self.orders.iter().filter(|o| o.acknowledged && !o.lost && honest.contains(&o.node)) {
+            let held = |id: &RecordId| accounts[&order.node].authored.iter().any(|(_, record)| record.id() == *id);
+            if !order.ids.iter().all(held) {
+                let what = format!("a record that was acknowledged is lost: {order:?}");
+                return Err(self.failure(Invariant::NoSilentLoss, &[order.node], what).into());
+            }
+        }
+        for node in &honest {
+            self.check_recipient(*node, &accounts[node])?;
+            let authored: Vec<_> = accounts[node].authored.clone();
+            for (leaf, record) in &authored {
+                self.check_author(*node, *leaf, record, &accounts)?;
+            }
+        }
+        for node in (0..self.nodes.len()).filter(|n| self.nodes[*n].role == Role::Honest).collect::<Vec<_>>() {
+            self.check_store(node)?;
+        }
+        let rebuilt = self.dice.pick(&honest).unwrap_or_default();
+        self.check_rebuild(rebuilt)?;
+        if self.plan.search_files { self.search_files() } else { Ok(()) }
+    }
+
+    /// Each honest witness cosigned one history of each ledger, and of honest ledgers the one there is.
+    fn check_witnesses(&mut self) -> Result<(), Stop> {
+        for ((witness, origin), cosigned) in &self.cosigned {
+            if self.nodes[*witness].restored {
+                // What it had seen went with its disk.
+                continue;
+            }
+            let fine = cosigned.windows(2).all(|p| p[0].0 < p[1].0 || p[0] == p[1]);
+            if !fine {
+                let what = format!("it cosigned two histories of {origin}: {cosigned:?}");
+                return Err(self.failure(Invariant::HistoryHolds, &[*witness], what).into());
+            }
+        }
+        let found = !self.splits.is_empty();
+        if self.liar.as_ref().is_some_and(|liar| liar.to_be_found) && !found {
+            let what = "a split view was not found within the interval".to_owned();
+            return Err(self.failure(Invariant::HistoryHolds, &[], what).into());
+        }
+        Ok(())
+    }
+
+    fn account(&mut self, node: usize) -> Result<Account, Stop> {
+        let me = self.nodes[node].id.clone();
+        let core = self.core(node)?;
+        let (size, _) = core.exchange.ledger();
+        let mut account = Account { authored: Vec::new(), accepted: BTreeMap::new() };
+        for index in 0..size {
+            let leaf = match core.store.leaf(index) {
+                Ok(Some(leaf)) => leaf,
+                other => {
+                    let what = format!("leaf {index} of {me} is not there: {other:?}");
+                    return Err(self.failure(Invariant::HistoryHolds, &[node], what).into());
+                }
+            };
+            let id = RecordId(leaf.subject.0);
+            match leaf.what {
+                What::Received if leaf.detail.is_empty() => *account.accepted.entry(id).or_default() += 1,
+                What::Authored => {
+                    let record = core.store.record_bytes(&id).ok().flatten();
+                    let record = record.and_then(|bytes| Verified::from_own_store(bytes).ok());
+                    match record {
+                        Some(record) => account.authored.push((index, record)),
+                        None => {
+                            let what = format!("record {id} that it authored is not there");
+                            return Err(self.failure(Invariant::NoSilentLoss, &[node], what).into());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(account)
+    }
+
+    /// What came to a node came once, and is what its author made.
+    fn check_recipient(&mut self, node: usize, account: &Account) -> Result<(), Stop> {
+        for (id, count) in &account.accepted {
+            if *count != 1 {
+                let what = format!("record {id} was taken {count} times");
+                return Err(self.failure(Invariant::NoSilentLoss, &[node], what).into());
+            }
+            let held = self.core(node)?.store.record_bytes(id).ok().flatten();
+            let Some(minted) = self.minted.get(id) else { continue };
+            if held.is_some_and(|held| held != minted.bytes) {
+                let what = format!("record {id} has other bytes than its author gave it");
+                return Err(self.failure(Invariant::BytesUnchanged, &[node], what).into());
+            }
+            if !minted.audience.contains(&self.nodes[node].id) {
+                let what = format!("record {id} came to an agency outside its audience");
+                return Err(self.failure(Invariant::AudienceOnly, &[node], what).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Each recipient of a record has given its word on it, and the word is true.
+    fn check_author(
+        &mut self,
+        node: usize,
+        leaf: u64,
+        record: &Verified,
+        accounts: &BTreeMap<usize, Account>,
+    ) -> Result<(), Stop> {
+        let me = self.nodes[node].id.clone();
+        let rows = self.core(node)?.store.rows("track", &leaf.to_be_bytes(), None).unwrap_or_default();
+        for to in record.header().audience.iter().filter(|to| **to != me) {
+            // Audiences are made of the run's agencies.
+            let Some(recipient) = self.index(to) else { continue };
+            let row = rows.iter().find(|row| row.body["to"].as_str() == Some(to.as_str()));
+            let state = row.and_then(|row| row.body["state"].as_str()).unwrap_or("missing");
+            let says = |what: String| format!("record {} ({}): {what}", record.id(), record.header().kind);
+            let removed = self.removing.contains(&recipient);
+            if removed && matches!(state, "failed" | "accepted" | "rejected") || self.nodes[recipient].role == Role::Liar {
+                continue;
+            }
+            let Some(row) = row.filter(|_| matches!(state, "accepted" | "rejected")) else {
+                let what = says(format!("it ends as {state}"));
+                return Err(self.failure(Invariant::NoSilentLoss, &[node, recipient], what).into());
+            };
+            let accepted = accounts.get(&recipient).is_some_and(|a| a.accepted.contains_key(&record.id()));
+            let reason = row.body["reason"].as_str().and_then(|reason| reason.parse::<Reason>().ok());
+            let may_reject = reason == Some(Reason::Expired) && record.header().expires.is_some();
+            if accepted != (state == "accepted") || state == "rejected" && !may_reject {
+                let what = says(format!("its author says {state} for {reason:?}, and the recipient holds it: {accepted}"));
+                return Err(self.failure(Invariant::NoSilentLoss, &[node, recipient], what).into());
+            }
+            self.check_receipt(node, recipient, record, row)?;
+            if accepted {
+                self.check_held(node, recipient, record, row)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The receipt names a leaf that is in the recipient's ledger.
+    fn check_receipt(&mut self, node: usize, recipient: usize, record: &Verified, row: &Row) -> Result<(), Stop> {
+        let receipt = row.body["receipt"].as_str().and_then(|id| id.parse::<RecordId>().ok());
+        let bytes = receipt.and_then(|id| self.nodes[node].core.as_ref()?.store.record_bytes(&id).ok().flatten());
+        let body = bytes.and_then(|bytes| {
+            let receipt = Verified::from_own_store(bytes).ok()?;
+            Receipt::from_body(receipt.header(), receipt.body()).ok()
+        });
+        let entry = body.and_then(|body| Some((body.entries.into_iter().find(|e| e.record == record.id())?, body.ledger)));
+        let Some((entry, ledger)) = entry else {
+            let what = format!("there is no receipt on record {}", record.id());
+            return Err(self.failure(Invariant::NoSilentLoss, &[node, recipient], what).into());
+        };
+        let proven = self.leaf_of(&entry);
+        let told = self.shadow.get(&ledger).and_then(|leaves| leaves.get(entry.index as usize)).copied();
+        // Of a record that was deleted meanwhile the salt is gone, and only the place can be compared.
+        if entry.salt != [0; 16] && told != Some(proven) {
+            let what = format!("the receipt on record {} names leaf {} of {ledger}, which is another", record.id(), entry.index);
+            return Err(self.failure(Invariant::NoSilentLoss, &[node, recipient], what).into());
+        }
+        let core = self.core(recipient)?;
+        let (size, root) = core.exchange.ledger();
+        if ledger != core.exchange.ledger_origin() || entry.salt == [0; 16] {
+            return Ok(());
+        }
+        let proof = proof::inclusion(&core.store, entry.index, size);
+        if !proof.is_ok_and(|proof| verify_inclusion(&proven, entry.index, size, &proof, &root).is_ok()) {
+            let what = format!("leaf {} of record {} is not proven", entry.index, record.id());
+            return Err(self.failure(Invariant::HistoryHolds, &[node, recipient], what).into());
+        }
+        Ok(())
+    }
+
+    fn leaf_of(&self, entry: &Entry) -> Hash {
+        let detail = entry.rejected.clone().unwrap_or_default().into_bytes();
+        let (at_ms, subject, salt) = (entry.at_ms, Digest(entry.record.0), entry.salt);
+        Leaf { what: What::Received, at_ms, subject, detail, salt }.hash()
+    }
+
+    /// The recipient holds the record, unless its author took it back; and it said what it did about that.
+    fn check_held(&mut self, node: usize, recipient: usize, record: &Verified, row: &Row) -> Result<(), Stop> {
+        let author = record.header().author.clone();
+        let retracted = self.retracted_by(recipient, &author)?;
+        let held = self.holds(recipient, &record.id())?;
+        if !held && !retracted.contains(&record.id()) {
+            let what = format!("record {} was accepted, and is gone", record.id());
+            return Err(self.failure(Invariant::NoSilentLoss, &[node, recipient], what).into());
+        }
+        if record.header().kind != Retraction::KIND {
+            return Ok(());
+        }
+        let Some(target) = record.header().the_one(Relation::Retracts) else { return Ok(()) };
+        let action = row.body["answer"]["action"].as_str().unwrap_or("none").to_owned();
+        let held = self.holds(recipient, &target)?;
+        if matches!(action.as_str(), "marked" | "kept") == held && action != "none" {
+            return Ok(());
+        }
+        let what = format!("the answer to retraction {} is {action}, and the record is held: {held}", record.id());
+        Err(self.failure(Invariant::NoSilentLoss, &[node, recipient], what).into())
+    }
+
+    fn holds(&mut self, node: usize, id: &RecordId) -> Result<bool, Stop> {
+        let held = self.core(node)?.store.record_bytes(id);
+        match held {
+            Ok(held) => Ok(held.is_some()),
+            Err(error) => {
+                let what = format!("record {id} cannot be read: {error}");
+                Err(self.failure(Invariant::NoSilentLoss, &[node], what).into())
+            }
+        }
+    }
+
+    /// What an author took back from a node.
+    fn retracted_by(&mut self, node: usize, author: &AgencyId) -> Result<BTreeSet<RecordId>, Stop> {
+        let me = self.nodes[node].id.clone();
+        let of = self.minted.values().filter(|m| m.author == *author && m.audience.contains(&me));
+        let records = of.filter_map(|m| Verified::from_own_store(m.bytes.clone()).ok());
+        Ok(records.filter_map(|record| record.header().the_one(Relation::Retracts)).collect())
+    }
+
+    fn check_store(&mut self, node: usize) -> Result<(), Stop> {
+        match self.core(node)?.store.fsck() {
+            Ok(findings) if findings.is_empty() => Ok(()),
+            other => {
+                let what = format!("fsck finds {other:?}");
+                Err(self.failure(Invariant::ViewsRebuild, &[node], what).into())
+            }
+        }
+    }
+
+    /// Views that are thrown away come back with the same rows.
+    fn check_rebuild(&mut self, node: usize) -> Result<(), Stop> {
+        let core = self.core(node)?;
+        let rows = |store: &mufakat_store::Sqlite| {
+            ["inbox", "refused", "track"].map(|view| store.rows(view, &[], None).map_err(|e| e.to_string()))
+        };
+        let before = rows(&core.store);
+        let rebuilt = core.store.rebuild_views();
+        let after = rows(&core.store);
+        if rebuilt.is_ok() && before == after {
+            return Ok(());
+        }
+        let what = format!("rebuilding the views: {rebuilt:?}, the same rows: {}", before == after);
+        Err(self.failure(Invariant::ViewsRebuild, &[node], what).into())
+    }
+
+    /// No state file holds a marker of a record that is not for its agency.
+    fn search_files(&mut self) -> Result<(), Stop> {
+        for node in 0..self.nodes.len() {
+            let path = self.nodes[node].path.display().to_string();
+            for suffix in ["", "-wal"] {
+                // The log of writes need not be there.
+                let Ok(bytes) = fs::read(format!("{path}{suffix}")) else { continue };
+                self.search(node, &bytes, "a state file")?;
+            }
+        }
+        Ok(())
+    }
+}
