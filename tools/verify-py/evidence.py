@@ -1,7 +1,6 @@
 """Evidence: what a bundle proves, and the statement of it (docs/protocol.md, section 14)."""
 import re
 from typing import Any
-
 from keys import Note, cosigned_at, included, key_id, leaf_entry, leaf_hash, note_key_id, sha256, signed
 from records import KINDS, REFERS, Record, body_of_kind, read_key_set, verify_version
 from strict import HASH, KEY_ID, NAME, array, decode, integer, need, raw, refused_as, row, table, text
@@ -10,15 +9,12 @@ _LEAF = row(integer(), KEY_ID, integer(1, 7), integer(), HASH, raw(0, 1024), arr
 _BUNDLE = table({1: text(pattern="mufakat evidence 1"), 2: array(row(raw(), array(raw())), 1), 3: array(raw(), 1), 4: raw(), 5: NAME, 6: text(),
                  7: array(_LEAF, 1), 8: array(raw()), 9: array(raw())})
 _REASON = re.compile("[a-z-]{1,60}")
-
 def _holds(data: bytes, at_ms: int, versions: dict[bytes, Any], sets: dict[str, Any]) -> tuple[Record, Any, dict[int, Any]]:
     """Section 14.1: the record, its body and the entry of the key that signed it, when it holds as of a leaf's time."""
-    record = Record(data)
-    body = body_of_kind(record)
+    body = body_of_kind(record := Record(data))
     need(record.register in versions, "unknown-register", "not in the chain")
-    listed = [agency for agency in versions[record.register][8] if agency[1] == record.author and 7 not in agency]
-    need(listed, "author-not-in-register", f"{record.author}, in the version that the record names")
-    key = next((key for key in reversed(sets.get(record.author, {2: []})[2]) if key_id(key[1]) == record.kid), None)
+    need(any(agency[1] == record.author and 7 not in agency for agency in versions[record.register][8]), "author-not-in-register", record.author)
+    key = next((key for key in sets.get(record.author, {2: []})[2] if key_id(key[1]) == record.kid), None)
     need(key, "unknown-key", record.kid.hex())
     record.need_signed_by(key[1])
     need(key[2] <= record.signed_at <= key[3], "key-expired", "or not yet valid")
@@ -42,8 +38,7 @@ def verify(data: bytes, root: bytes | None) -> dict[str, Any]:
     versions, sets = {}, {}     # of the parts that held: register versions by hash, key sets by agency
     with refused_as("format"):
         need(len(data) <= 33_554_432, "oversize")
-        bundle = decode(data)
-        _BUNDLE(bundle)
+        _BUNDLE(bundle := decode(data))
         holder, leaves = bundle[5], bundle[7]
         need(len(leaves) == 1 + len(bundle[8]) + len(bundle[9]), "malformed", "not one leaf for each record")
     for number, (version, approvals) in enumerate(bundle[2], 1):
@@ -71,8 +66,8 @@ def verify(data: bytes, root: bytes | None) -> dict[str, Any]:
     for position, (encoded, leaf) in enumerate(zip(bundle[8], leaves[1:])):
         with refused_as(f"receipt[{position}]"):
             receipt, body, _ = _holds(encoded, leaf[3], versions, sets)
-            need(receipt.kind == "receipt" and receipt.author in record.audience, "malformed", "no receipt, or not by one of the audience")
-            need(receipt.audience == [record.author], "malformed", "not to the record's author")
+            need(receipt.kind == "receipt" and receipt.author in record.audience, "malformed", "no receipt by one of the audience")
+            need(receipt.audience == [record.author], "malformed", "not to the record's author alone")
             entry = next((entry for entry in body[3] if entry[1] == record.id), None)
             need(entry and (entry[2] is None or _REASON.fullmatch(entry[2])), "malformed", "for another record, or rejected for no reason")
         receipts.append({"agency": receipt.author, "receipt": receipt.id.hex(), "accepted": entry[2] is None, "rejected": entry[2], "at_ms": entry[3],
@@ -92,8 +87,8 @@ def verify(data: bytes, root: bytes | None) -> dict[str, Any]:
     for position, ((subject, kind), (index, salt, leaf_kind, at_ms, leaf_subject, detail, proof)) in enumerate(zip(subjects, leaves)):
         with refused_as(f"leaf[{position}]"):
             need((leaf_subject, leaf_kind) == (subject, kind), "malformed", f"not of type {kind} about this record")
-            reason = position == 0 and kind == 2 and _REASON.fullmatch(detail.decode("latin-1"))
-            need(not detail or kind == 1 and len(detail) == 32 or reason, "malformed", "the detail")
+            rejected = (position, kind) == (0, 2) and _REASON.fullmatch(detail.decode("latin-1"))
+            need(not detail or kind == 1 and len(detail) == 32 or rejected, "malformed", "the detail")
             committed = leaf_hash(leaf_entry(salt, kind, at_ms, subject, detail))
             need(included(committed, index, note.size, proof, note.root), "malformed", "the proof does not lead to the checkpoint")
     named, outcome = versions[record.register], "authored" if holder == record.author else leaves[0][5].decode() or "accepted"
@@ -103,6 +98,6 @@ def verify(data: bytes, root: bytes | None) -> dict[str, Any]:
         "signed_at": record.signed_at, "key_revoked": key.get(4), "thread": record.thread, "kind": record.kind, "understood": record.kind in KINDS,
         "audience": record.audience, "register_version": named[2], "handling": record.handling_json(), "expires": record.expires, "holder": holder,
         "leaf": {"index": leaves[0][0], "at_ms": leaves[0][3], "outcome": outcome},
-        "checkpoint": {"origin": note.origin, "size": note.size, "root": note.root.hex()},
+        "checkpoint": {"origin": origin, "size": note.size, "root": note.root.hex()},
         "witnesses": [{"agency": agency, "cosigned_at": times[agency]} for agency in sorted(times)],
         "quorum": {"needed": last[10][1], "met": len(times) >= last[10][1]}, "receipts": receipts, "related": related}

@@ -2,33 +2,27 @@
 import base64, hashlib, hmac, re
 from contextlib import suppress
 from typing import Any
-
 import cbor2
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, x25519
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-
 from strict import KEY_ID, NAME, U64, array, decode, integer, need, raw, refused_as, row, table
 
-# Section 4: the points of small order by their y coordinate: 0, 1, three about the prime, and those two of order 8.
 _PRIME, _ORDER_8 = 2**255 - 19, int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")
-_SMALL_ORDER = {0, 1, _ORDER_8, _PRIME - _ORDER_8, _PRIME - 1, _PRIME, _PRIME + 1}
 
 def sha256(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()
 def key_id(public: bytes) -> bytes:
-    """Section 3: the first 16 bytes of SHA-256 of a public key."""
-    return sha256(public)[:16]
+    return sha256(public)[:16]      # section 3
 def small_order(public: bytes) -> bool:
-    """Section 4: whether a public key is refused where it is introduced."""
-    return int.from_bytes(public, "little") % 2**255 in _SMALL_ORDER
+    """Section 4: whether a public key is refused where it is introduced; the list of seven by their y coordinates."""
+    return int.from_bytes(public, "little") % 2**255 in (0, 1, _ORDER_8, _PRIME - _ORDER_8, _PRIME - 1, _PRIME, _PRIME + 1)
 def signed(public: bytes, signature: bytes, message: bytes) -> bool:
     """Section 4: Ed25519. The library refuses S not below the group order, and computes R and compares its encoding."""
     with suppress(InvalidSignature, ValueError):
         ed25519.Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
         return True
     return False
-
 def xwing_valid(public: bytes) -> bool:
     """Section 4: 1,216 bytes, and the 768 numbers of 12 bits keep the modulus check of FIPS 203 §7.2."""
     number = int.from_bytes(public[:1152], "little")
@@ -50,13 +44,11 @@ def _hpke_open(seed: bytes, encapsulated: bytes, sealed: bytes, aad: bytes) -> b
     return ChaCha20Poly1305(key).decrypt(nonce, sealed, aad)
 
 _OUTER = table({1: integer(0, 255), 2: NAME, 3: NAME, 4: integer(), 5: integer(), 6: integer(1, 512), 7: KEY_ID, 8: KEY_ID, 9: integer(), 10: integer()})
-def read_parcel(data: bytes, me: str, seeds: dict[bytes, bytes], keys: list[dict[str, Any]]) -> tuple[dict[int, Any], list[bytes]]:
-    """Section 7.3, steps 1 to 9: the outer header and the records, as `me` reads a parcel with these sealing seeds."""
+def read_parcel(data: bytes, me: str, seeds: dict[bytes, bytes], keys: list[dict[str, Any]], came: int) -> tuple[dict[int, Any], list[bytes]]:
+    """Section 7.3, steps 1 to 9: the outer header and the records, as `me` reads a parcel that came at a time, less what a relay may hold it."""
     need(len(data) <= 1_056_768, "oversize")
-    parcel = decode(data)
-    row(raw(), raw(), raw())(parcel)
-    outer = decode(parcel[0])
-    need(type(outer) is dict and next(iter(outer), None) == 1 and type(outer[1]) is int and outer[1] >= 0, "malformed", "no suite first")
+    row(raw(), raw(), raw())(parcel := decode(data))
+    need(type(outer := decode(parcel[0])) is dict and next(iter(outer), None) == 1 and type(outer[1]) is int and outer[1] >= 0, "malformed", "no suite first")
     need(outer[1] == 1, "unknown-suite", str(outer[1]))
     _OUTER(outer)
     need(outer[5] + outer[6] <= U64, "malformed", "positions beyond 64 bits")
@@ -72,6 +64,7 @@ def read_parcel(data: bytes, me: str, seeds: dict[bytes, bytes], keys: list[dict
     need(key, "unknown-key", outer[8].hex())
     need(signed(key["key"], signature, b"mufakat parcel signature 1\0" + sha256(parcel[0]) + sha256(*map(sha256, records))), "wrong-signature")
     need(key["revoked"] is None, "key-revoked")
+    need(came <= key.get("until", U64), "key-expired")
     return outer, records
 def open_chunk(key: bytes, number: int, last: bool, sealed: bytes) -> bytes:
     """Section 8: the content of one chunk of an attachment."""
@@ -100,22 +93,21 @@ def _roots(old: int, new: int, known: bytes | None, proof: list[bytes]) -> tuple
     return (first, _join(second, sibling)) if old <= left else (_join(sibling, first), _join(sibling, second))
 def included(leaf: bytes, index: int, size: int, proof: list[bytes], root: bytes) -> bool:
     """Section 12: an inclusion proof. One that is too short or too long proves nothing."""
-    rest = list(proof)
     with suppress(IndexError):
-        return index < size and len(proof) <= 64 and _root(leaf, index, size, rest) == root and not rest
+        return index < size and len(proof) <= 64 and _root(leaf, index, size, rest := list(proof)) == root and not rest
     return False
 def consistent(old: int, old_root: bytes, new: int, new_root: bytes, proof: list[bytes]) -> bool:
     """Section 12: a consistency proof; an older size of 0 has the empty tree's root."""
-    rest = list(proof)
+    if old == 0:
+        return old_root == sha256() and not proof
     with suppress(IndexError):
-        roots = (sha256(), new_root) if old == 0 else _roots(old, new, old_root, rest) if old <= new else None
-        return roots == (old_root, new_root) and len(proof) <= 64 and not rest
+        return old <= new and len(proof) <= 64 and _roots(old, new, old_root, rest := list(proof)) == (old_root, new_root) and not rest
     return False
 
 def _unbase64(value: str) -> bytes:
     """Section 13: base64 with padding, canonical."""
     with refused_as("malformed", ValueError):
-        data = base64.b64decode(value.encode(), validate=True)
+        data = base64.b64decode(value, validate=True)
     need(base64.b64encode(data).decode() == value, "malformed", "base64 that is not canonical")
     return data
 _NOTE = re.compile("(([^\n]+)\n(0|[1-9][0-9]{0,19})\n([^\n]+)\n((?:[^\n]+\n){0,16}))\n((?:\u2014 [^\\s+]+ [^\\s]+\n){1,64})")
@@ -128,9 +120,9 @@ class Note:
         need(all(len(line.encode()) <= 1024 for line in extensions.split("\n")), "malformed", "an extension line's length")
         self.signed, self.size, self.root = text.encode(), int(size), _unbase64(root)
         need(self.size <= U64 and len(self.root) == 32 and (self.size or self.root == sha256()), "malformed", "the size or root")
-        lines = [(name, _unbase64(data)) for _, name, data in (line.split(" ") for line in signatures[:-1].split("\n"))]
-        need(all(len(data) > 4 for _, data in lines), "malformed", "a line without a signature")
-        self.lines = [(name, data[:4], data[4:]) for name, data in lines]
+        decoded = [(name, _unbase64(data)) for _, name, data in (line.split(" ") for line in signatures[:-1].split("\n"))]
+        self.lines = [(name, data[:4], data[4:]) for name, data in decoded]
+        need(all(signature for _, _, signature in self.lines), "malformed", "a line without a signature")
 def note_key_id(name: str, kind: int, public: bytes) -> bytes:
     """Section 13: the id of a note's key; type 1 is a ledger's, type 4 a witness's."""
     return sha256(name.encode(), b"\n", bytes([kind]), public)[:4]

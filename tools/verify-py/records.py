@@ -1,9 +1,7 @@
 """Records, the bodies of their kinds, the register and key sets (docs/protocol.md, sections 5, 6, 10 and 11)."""
 import re
 from typing import Any
-
 import cbor2
-
 from keys import key_id, sha256, signed, small_order, xwing_valid
 from strict import FLAG, HASH, KEY_ID, NAME, U64, Check, array, ascends, decode, integer, need, raw, refused_as, row, ruled, table, text
 
@@ -14,8 +12,7 @@ WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200
 def _header(closed: bool) -> Check:
     """Section 5.1. The open form judges types only (step 5 of section 5.2), the closed one the whole (step 7)."""
     handling = table({1: integer(0, 4)}, {2: array(integer(0, 3)), 3: array(text()), 4: FLAG, 5: text()}, closed)
-    references = array(row(integer(0, 4), HASH), int(closed))
-    private = table({1: text(), 2: array(NAME), 3: HASH, 4: handling}, {5: references, 6: integer()}, closed)
+    private = table({1: text(), 2: array(NAME), 3: HASH, 4: handling}, {5: array(row(integer(0, 4), HASH), int(closed)), 6: integer()}, closed)
     claims = table({1: NAME, 2: text(pattern="[0-9a-f]{32}"), 6: integer()}, {}, closed)
     return table({1: integer(-19, -19), 3: text(pattern="application/cbor"), 4: KEY_ID, 15: claims, -70001: private}, {}, closed)
 
@@ -23,13 +20,11 @@ class Record:
     """Section 5.2, steps 1 to 8: a record in form, whose signature is not yet checked."""
     def __init__(self, data: bytes) -> None:
         need(len(data) <= 262_144, "oversize")
-        message = decode(data)
-        need(type(message) is cbor2.CBORTag and message.tag == 18, "malformed", "not tag 18")
+        need(type(message := decode(data)) is cbor2.CBORTag and message.tag == 18, "malformed", "not tag 18")
         row(raw(), table({}), raw(), raw())(message.value)
         protected, _, self.body, self.signature = message.value
         need(len(protected) <= 16_384, "oversize", "the header")
-        header = decode(protected)
-        need(type(header) is dict and next(iter(header), None) == 1, "malformed", "no algorithm first")
+        need(type(header := decode(protected)) is dict and next(iter(header), None) == 1, "malformed", "no algorithm first")
         need(type(header[1]) is str or type(header[1]) is int and -2**63 <= header[1] < 2**63, "malformed", "the algorithm")
         need(header[1] == -19, "unknown-algorithm", str(header[1]))
         _header(closed=False)(header)
@@ -52,7 +47,7 @@ class Record:
         said = {name: self.handling[key] for key, name in enumerate(("codes", "purposes", "orcon", "caveat"), 2) if key in self.handling}
         return {"tlp": TLP[self.handling[1]]} | said | ({"codes": [f"H{code}" for code in said["codes"]]} if "codes" in said else {})
 def check_signature(record: Record, keys: list[dict[str, Any]], now: int, relay_max_s: int) -> None:
-    """Section 5.2, steps 9 to 11."""
+    """Section 5.2, steps 9 to 11, at the time `now`."""
     key = next((key for key in keys if key["agency"] == record.author and key_id(key["key"]) == record.kid), None)
     need(key, "unknown-key", record.kid.hex())
     record.need_signed_by(key["key"])
@@ -60,19 +55,16 @@ def check_signature(record: Record, keys: list[dict[str, Any]], now: int, relay_
     need(key["from"] <= record.signed_at, "key-not-yet-valid")
     need(max(record.signed_at, now - relay_max_s) <= key["until"], "key-expired")
 
-# Section 6: the structures of the known kinds and their rules.
-def public_key(v: Any) -> None:
-    """Section 4: an Ed25519 key where it is introduced."""
-    HASH(v)
-    need(not small_order(v), "malformed", "a key of small order")
+# Section 6: the structures of the known kinds and their rules. Section 4: a public key where it is introduced.
+PUBLIC_KEY = ruled(HASH, lambda v: not small_order(v), "a key of small order")
 def _identifier(v: dict[int, Any]) -> bool:
     value, pattern = v[2].strip(WHITE_SPACE), {0: "[0-9]{7}", 1: "[0-9]{9}", 2: "[0-9a-fA-F]{6}"}.get(v[1], "(?s:.+)")
-    formed = re.fullmatch(pattern, value) and len(value.encode()) <= 400
-    return bool(formed) and (v[1] != 0 or sum(int(value[n]) * (7 - n) for n in range(6)) % 10 == int(value[6]))
+    sized = re.fullmatch(pattern, value) is not None and len(value.encode()) <= 400
+    return sized and (v[1] != 0 or sum(int(value[n]) * (7 - n) for n in range(6)) % 10 == int(value[6]))
 def _evaluation(v: dict[int, Any]) -> bool:
     pattern = {"4x4": "[ABCX] [1-4]", "admiralty": "[A-F] [1-6]", "3x5x2": "[1-3] [A-E]"}.get(v[1])
-    other = 1 <= len(v[1].encode()) <= 20 and max(len(v[2].encode()), len(v[3].encode())) <= 20
-    return bool(re.fullmatch(pattern, f"{v[2]} {v[3]}")) if pattern else other
+    sized = 1 <= len(v[1].encode()) <= 20 and all(len(v[key].encode()) <= 20 for key in (2, 3))
+    return re.fullmatch(pattern, f"{v[2]} {v[3]}") is not None if pattern else sized
 _I64 = integer(-2**63, 2**63 - 1)
 _IDENTIFIER = ruled(table({1: integer(0, 12), 2: text()}), _identifier, "an identifier")
 _PLACE = ruled(table({}, {1: integer(-900000000, 900000000), 2: integer(-1800000000, 1800000000), 3: text()}),
@@ -88,18 +80,18 @@ _ATTACHMENT = ruled(table({1: text(1, 255), 2: text(3, 127), 3: integer(0, 2**31
 _ANSWER = ruled(table({1: integer(0, 4), 3: integer()}, {2: text(0, 2000)}), lambda v: v[1] != 2 or v.get(2, "").strip(WHITE_SPACE), "kept without why")
 _ENTRY = row(integer(), HASH, lambda v: v is None or text(1, 60)(v), integer(), integer(), KEY_ID)
 _RECEIPT = ruled(table({1: integer(), 2: text(), 3: array(_ENTRY, 1, 512)}), lambda v: ascends([entry[0] for entry in v[3]]), "positions not ascending")
-_SIGNING = ruled(table({1: public_key, 2: integer(), 3: integer()}, {4: integer()}), lambda v: v[2] <= v[3], "a key's time")
-_SEALING = ruled(table({1: integer(0, 255), 2: raw(), 3: integer(), 4: integer()}), lambda v: v[3] <= v[4], "a key's time",
-                 lambda v: v[1] != 1 or xwing_valid(v[2]), "an X-Wing key")
-_KEY_SET = table({1: integer(), 2: array(_SIGNING, 1, 1024), 3: array(_SEALING, 1, 16), 4: text(), 5: public_key, 6: public_key})
+_SIGNING = ruled(table({1: PUBLIC_KEY, 2: integer(), 3: integer()}, {4: integer()}), lambda v: v[2] <= v[3], "a key's time")
+_SEALING = ruled(table({1: integer(0, 255), 2: raw(), 3: integer(), 4: integer()}),
+                 lambda v: v[3] <= v[4] and (v[1] != 1 or xwing_valid(v[2])), "a key's time, or an X-Wing key")
+_KEY_SET = ruled(table({1: integer(), 2: array(_SIGNING, 1, 1024), 3: array(_SEALING, 1, 16), 4: text(), 5: PUBLIC_KEY, 6: PUBLIC_KEY}),
+                 lambda v: len({key[1] for key in v[2]}) == len(v[2]), "a signing key twice")
 def _version(sound: bool) -> Check:
     """Section 6.7: a version's types, sizes of hashes and keys and forms of names; when sound, every range too."""
-    title, some, top = text(int(sound), 200 if sound else 2**32), int(sound), 86_400 if sound else U64
+    title, some, top, number = text(int(sound), 200 if sound else 2**32), int(sound), 86_400 if sound else U64, integer()
     party, forum = table({1: NAME, 2: title, 3: NAME}), table({1: NAME, 2: title, 3: array(NAME), 4: text()})
     agency = table({1: NAME, 2: NAME, 3: title, 4: HASH, 5: title, 6: FLAG}, {7: integer()})
-    rules = table({1: integer(), 2: integer(some, top), 3: integer(60 * some)})
-    return table({1: title, 2: integer(some), 4: integer(), 5: integer(), 6: integer(), 7: array(party, some), 8: array(agency, some), 9: array(forum),
-                  10: rules}, {3: HASH})
+    lists, rules = {7: array(party, some), 8: array(agency, some), 9: array(forum)}, table({1: number, 2: integer(some, top), 3: integer(60 * some)})
+    return table({1: title, 2: integer(some), 4: number, 5: number, 6: number, 10: rules} | lists, {3: HASH})
 def _ids(v: list[dict[int, Any]]) -> list[str]:
     return [entry[1] for entry in v]
 _SOUND = ruled(_version(sound=True), lambda v: (3 in v) == (v[2] > 1), "the hash of the version before", lambda v: v[5] > v[4], "to be renewed too early",
@@ -120,7 +112,7 @@ def body_of_kind(record: Record) -> Any:
         need(kind in KINDS or re.fullmatch("[a-z0-9/.-]{1,60}", kind), "malformed", "the kind's name")
         KINDS.get(kind, lambda v: None)(body)
         need(kind not in REFERS or len(record.refers(REFERS[kind])) == 1, "malformed", "must refer once")
-        need(kind != "receipt" or len(record.audience) == 1, "malformed", "a receipt to other than one")
+        need(kind != "receipt" or len(record.audience) == 1, "malformed", "a receipt to more than one")
         if kind in ("receipt", "key-set"):
             epoch = re.fullmatch(f"mufakat/{record.author}/(0|[1-9][0-9]{{0,19}})", body[2 if kind == "receipt" else 4])
             need(epoch and int(epoch[1]) <= U64, "malformed", "not an origin of the author's own")
@@ -143,8 +135,7 @@ def verify_version(data: bytes, approvals: list[bytes], before: bytes | None) ->
         need(version[2] == 1 and not any(7 in agency for agency in version[8]), "bad-register", "no founding version")
     else:
         follows = version[2] == last[2] + 1 and version[3] == sha256(before) and version[1] == last[1] and version[4] >= last[4]
-        need(follows, "bad-register", "does not follow from the version before")
-        need(set(_ids(last[8])) <= set(_ids(version[8])), "bad-register", "an agency forgotten")
+        need(follows and set(_ids(last[8])) <= set(_ids(version[8])), "bad-register", "does not follow from the version before, or an agency is forgotten")
         need(all(agency in version[8] for agency in last[8] if 7 in agency), "bad-register", "a removed agency changed")
     base, approved = last or version, set()
     speakers, identities = {party[3]: party[1] for party in base[7]}, {agency[1]: agency[4] for agency in base[8]}

@@ -2,7 +2,6 @@
 import re
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator
-
 from cbor2 import CBORTag
 
 U64, MAX_ENTRIES, MAX_DEPTH = 2**64 - 1, 4096, 12
@@ -13,12 +12,9 @@ class Refused(Exception):
     def __init__(self, reason: str, why: str = "") -> None:
         super().__init__(f"{reason}: {why}" if why else reason)
         self.reason, self.why = reason, why
-
 def need(holds: Any, reason: str, why: str = "") -> None:
-    """Refuse for this reason unless the condition holds."""
     if not holds:
         raise Refused(reason, why)
-
 @contextmanager
 def refused_as(reason: str, *errors: type[Exception]) -> Iterator[None]:
     """What goes wrong within (a refusal, unless other errors are named) refuses for this reason."""
@@ -36,14 +32,11 @@ def decode(data: bytes) -> Any:
         at += count
         return data[at - count:at]
     def head() -> tuple[int, int]:
-        first = take(1)[0]
-        major, info = first >> 5, first & 31
+        major, info = divmod(take(1)[0], 32)
         need(major != 7 or info in (20, 21, 22), "malformed", "a float, or a simple value that is none of false, true, null")
         need(info < 28, "indefinite-length" if info == 31 else "malformed", "additional information")
-        if info < 24:
-            return major, info
-        value = int.from_bytes(take(1 << (info - 24)), "big")
-        need(value >= (24, 2**8, 2**16, 2**32)[info - 24], "non-canonical", "an integer not in its shortest form")
+        value = info if info < 24 else int.from_bytes(take(1 << info - 24), "big")
+        need(info < 24 or value >= (24, 2**8, 2**16, 2**32)[info - 24], "non-canonical", "an integer not in its shortest form")
         return major, value
     def item(depth: int) -> Any:
         need(depth <= MAX_DEPTH, "too-deep")

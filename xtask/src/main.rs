@@ -7,13 +7,14 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
+mod fuzz;
 mod step;
 mod test;
 mod tidy;
 mod tools;
 
 /// Every subcommand: the type of its arguments, and the name it is called by.
-const SUBCOMMANDS: &[Subcommand] = &[Subcommand::of::<test::Args>("test"), Subcommand::of::<tidy::Args>("tidy")];
+const SUBCOMMANDS: &[Subcommand] = &[Subcommand::of::<fuzz::Args>("fuzz"), Subcommand::of::<test::Args>("test"), Subcommand::of::<tidy::Args>("tidy")];
 
 /// What a subcommand's arguments can do: the help text comes from the doc comment on the implementing type.
 pub(crate) trait Run: clap::Args {

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::builder::PossibleValuesParser;
 
 use crate::step::{Log, Step, TAIL_LINES, seconds, tail};
-use crate::{Run, tidy, tools};
+use crate::{Run, fuzz, tidy, tools};
 
 /// Run every check; stops at the first failure.
 #[derive(clap::Args)]
@@ -40,6 +40,8 @@ const PARTS: &[Part] = &[
     Part { name: "clippy", proves: "the code of every target compiles without a warning", run: clippy },
     Part { name: "unit", proves: "the tests of every crate hold", run: unit },
     Part { name: "docs", proves: "the API documentation builds without a warning", run: docs },
+    Part { name: "fuzz", proves: "no parser of a stranger's bytes breaks within a few seconds", run: fuzz::part },
+    Part { name: "kills", proves: "30 SIGKILLs under load lose nothing and double nothing", run: kills },
 ];
 
 impl Run for Args {
@@ -158,6 +160,18 @@ fn unit(root: &Path, log: &mut Log) -> anyhow::Result<String> {
 fn docs(root: &Path, log: &mut Log) -> anyhow::Result<String> {
     log.run(tools::cargo(root).args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     Ok(String::new())
+}
+
+fn kills(root: &Path, log: &mut Log) -> anyhow::Result<String> {
+    log.run(tools::cargo(root).args(["build", "-p", "mufakat-cli", "-p", "mufakat-trial"]))?;
+    log.run(tools::cargo(root).args(["run", "-p", "mufakat-trial", "--", "kills", "--times", "30", "--json"]))?;
+    let told = log.text()?;
+    let last = told.lines().rev().find(|line| line.starts_with('{')).context("the trial says nothing")?;
+    let told: serde_json::Value = serde_json::from_str(last).context("the trial's last word is not JSON")?;
+    if told["ok"] != true || told["kills"] != 30 {
+        bail!("the trial ended with {told}");
+    }
+    Ok(format!("{} kills, {} records", told["kills"], told["records"]))
 }
 
 /// How many tests ran, from the `test result: ok. 3 passed; 0 failed; …` line that each test binary ends with.

@@ -43,9 +43,8 @@ pub(crate) enum Tool {
     Git,
     /// Runs the second-language verifier, in a virtual environment.
     Python,
-    /// Links the fuzz targets.
-    #[cfg_attr(not(test), expect(dead_code, reason = "first used by the fuzz subcommand"))]
-    Clang,
+    /// Builds libFuzzer, which drives the fuzz targets.
+    Cxx,
 }
 
 struct Spec {
@@ -66,7 +65,7 @@ impl Tool {
                 probe: &["python3", "-c", "import venv, ensurepip"],
                 packages: &["python3", "python3-venv"],
             },
-            Self::Clang => Spec { name: "clang", probe: &["clang", "--version"], packages: &["clang"] },
+            Self::Cxx => Spec { name: "a C++ compiler", probe: &["c++", "--version"], packages: &["g++"] },
         }
     }
 }
@@ -181,7 +180,7 @@ mod tests {
 
     #[test]
     fn every_tool_has_a_probe_and_a_package() {
-        for tool in [Tool::Git, Tool::Python, Tool::Clang] {
+        for tool in [Tool::Git, Tool::Python, Tool::Cxx] {
             let spec = tool.spec();
             assert!(!spec.probe.is_empty() && !spec.packages.is_empty(), "{tool:?}");
         }

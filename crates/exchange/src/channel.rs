@@ -22,6 +22,8 @@ pub struct Outbound {
     relayed_at_ms: u64,
     failures: u32,
     wait_until_ms: u64,
+    /// Whether the relays refused since the recipient itself was last tried.
+    relay_refused: bool,
     in_flight: bool,
 }
 
@@ -49,6 +51,7 @@ impl Outbound {
             relayed_at_ms: 0,
             failures: 0,
             wait_until_ms: 0,
+            relay_refused: false,
             in_flight: false,
         }
     }
@@ -104,7 +107,8 @@ impl Outbound {
             return Plan::Direct(self.settled_through + 1);
         }
         let unrelayed = self.settled_through.max(self.relayed_through) + 1;
-        if has_relay && self.failures >= FAILURES_BEFORE_RELAY && unrelayed < self.next {
+        let may_relay = has_relay && !self.relay_refused && self.failures >= FAILURES_BEFORE_RELAY;
+        if may_relay && unrelayed < self.next {
             return Plan::Relay(unrelayed);
         }
         Plan::Wait(self.wait_until_ms)
@@ -113,6 +117,7 @@ impl Outbound {
     /// The recipient answered. Its receipts are told by [`Self::settle`].
     pub fn sent(&mut self) {
         self.in_flight = false;
+        self.relay_refused = false;
         self.failures = 0;
         self.wait_until_ms = 0;
     }
@@ -127,6 +132,7 @@ impl Outbound {
     /// The recipient could not be reached or would not answer. `jitter` is a random number that spreads the attempts.
     pub fn failed(&mut self, now_ms: u64, jitter: u32) {
         self.in_flight = false;
+        self.relay_refused = false;
         self.failures = self.failures.saturating_add(1);
         let wait = (WAIT_MS_MIN << (self.failures - 1).min(16)).min(WAIT_MS_MAX);
         // Between half and the whole of the wait, so that a thousand nodes do not come back in one moment.
@@ -138,9 +144,11 @@ impl Outbound {
         self.wait_until_ms = self.wait_until_ms.max(until_ms);
     }
 
-    /// The relay would not take them. The next attempt waits as after any failure.
+    /// The relay would not take them. It is asked again after the next attempt with the recipient itself, which waits as after
+    /// any failure; so a relay that refuses is not asked again and again.
     pub fn relay_failed(&mut self, now_ms: u64) {
         self.in_flight = false;
+        self.relay_refused = true;
         self.wait_until_ms = self.wait_until_ms.max(now_ms + WAIT_MS_MIN);
         self.failures = self.failures.max(FAILURES_BEFORE_RELAY);
     }
@@ -157,6 +165,7 @@ impl Outbound {
 
     /// The recipient is back and says which position it expects next: try at once, from there.
     pub fn synced(&mut self, expected: u64) {
+        self.relay_refused = false;
         self.failures = 0;
         self.wait_until_ms = 0;
         self.relayed_through = 0;
@@ -223,6 +232,23 @@ mod tests {
             channel.settle(position);
         }
         assert_eq!(channel.plan(4, true), Plan::Idle);
+    }
+
+    #[test]
+    fn a_relay_that_refuses_is_asked_once_for_each_attempt() {
+        let mut channel = Outbound::new(0, 2);
+        let (mut now, mut asked) = (0, 0);
+        for attempt in 1..12 {
+            assert_eq!(channel.plan(now, true), Plan::Direct(1), "attempt {attempt}");
+            channel.failed(now, u32::MAX);
+            while channel.plan(now, true) == Plan::Relay(1) {
+                asked += 1;
+                channel.relay_failed(now);
+            }
+            assert_eq!(asked, attempt);
+            let Plan::Wait(until) = channel.plan(now, true) else { panic!("a wait was due") };
+            now = until;
+        }
     }
 
     #[test]

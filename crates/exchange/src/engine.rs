@@ -18,7 +18,7 @@ use mufakat_record::{
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::Rng;
 
-use crate::infrastructure::Governance;
+use crate::infrastructure::{Governance, needs_identity_key};
 use crate::{Chain, Change, Directory, Facts, Held, Inbound, Leaf, Outbound, Unavailable, What};
 
 /// The kinds of which a recipient deletes the content when the author takes it back; those that are not known, too. On all
@@ -240,6 +240,7 @@ impl Exchange {
     ) -> Result<(Batch, Vec<RecordId>), Refusal> {
         // All checks come before the first change: a refusal leaves nothing half-done.
         let mut fresh = BTreeMap::new();
+        let mut authored = BTreeSet::new();
         let mut ids = Vec::with_capacity(submissions.len());
         let mut new = Vec::with_capacity(submissions.len());
         for submission in submissions {
@@ -256,17 +257,19 @@ impl Exchange {
             ids.push(id);
             if let Some(key) = submission.key {
                 fresh.insert(key, id);
-            } else if facts.held(&id)?.is_some() {
-                continue;
             }
-            new.push(submission);
+            // The same record is authored once, whatever its submitters call it.
+            let once = authored.insert(id) && facts.held(&id)?.is_none();
+            new.push((submission, once));
         }
         let mut batch = Batch::default();
-        for Submission { record, key } in new {
+        for (Submission { record, key }, once) in new {
             if let Some(key) = key {
                 batch.changes.push(Change::Submitted { key, record: record.id() });
             }
-            self.author(&mut batch, record, policy.as_bytes(), at_ms, random);
+            if once {
+                self.author(&mut batch, record, policy.as_bytes(), at_ms, random);
+            }
         }
         self.finish(&mut batch);
         Ok((batch, ids))
@@ -283,10 +286,24 @@ impl Exchange {
         if header.audience.iter().any(|to| self.directory.chain().member(to).is_none()) {
             return Err(Refusal::RegisterChanged);
         }
-        if header.kind == Receipt::KIND {
-            return Err(Refusal::Unfit(Reason::BodyNotOfKind));
+        self.fits(record).map_err(Refusal::Unfit)
+    }
+
+    /// What must hold of a record on any channel, whoever its author is: the right kind of key, and the body of its kind.
+    fn fits(&self, record: &Verified) -> Result<(), Reason> {
+        let header = record.header();
+        if self.by_identity(header) != needs_identity_key(&header.kind) {
+            return Err(Reason::UnknownKey);
         }
-        kinds::check(header, record.body()).map(drop).map_err(Refusal::Unfit)
+        if header.kind == Receipt::KIND {
+            return Err(Reason::BodyNotOfKind);
+        }
+        kinds::check(header, record.body()).map(drop)
+    }
+
+    /// Whether the author's identity key signed. It signs what it must and nothing else; other keys cannot take its place.
+    fn by_identity(&self, header: &Header) -> bool {
+        self.directory.chain().identity(&header.author).is_some_and(|key| key.id() == header.key)
     }
 
     /// Keeps a record of our own and queues it to its audience.
@@ -415,15 +432,7 @@ impl Exchange {
         if header.expires.is_some_and(|expires| expires < at_ms / 1000) {
             return Err(Reason::Expired);
         }
-        // The identity key signs what it must and nothing else; other keys cannot take its place.
-        let by_identity = chain.identity(sender).is_some_and(|key| key.id() == header.key);
-        if by_identity != crate::infrastructure::needs_identity_key(&header.kind) {
-            return Err(Reason::UnknownKey);
-        }
-        if header.kind == Receipt::KIND {
-            return Err(Reason::BodyNotOfKind);
-        }
-        kinds::check(header, record.body()).map(drop)
+        self.fits(record)
     }
 
     /// Does what a record asks of its recipients.
@@ -509,8 +518,16 @@ impl Exchange {
     ) -> Result<Batch, Refused> {
         let refuse = |reason| Err(Refused::Because { reason, expected: 0 });
         let from = receipt.header().author.clone();
+        match self.directory.chain().current().agency(&from) {
+            None => return refuse(Reason::AuthorNotInRegister),
+            Some(agency) if agency.removed.is_some() => return refuse(Reason::AuthorRemoved),
+            Some(_) => {}
+        }
         if !receipt.header().reaches(&self.me) {
             return refuse(Reason::NotInAudience);
+        }
+        if self.by_identity(receipt.header()) {
+            return refuse(Reason::UnknownKey);
         }
         let body = match Receipt::from_body(receipt.header(), receipt.body()) {
             Ok(body) => body,
@@ -530,9 +547,10 @@ impl Exchange {
             }
         }
         let mut batch = Batch::default();
-        let Some(channel) = self.outbound.get_mut(&from) else { return refuse(Reason::AuthorRemoved) };
-        for entry in &body.entries {
-            channel.settle(entry.position);
+        if let Some(channel) = self.outbound.get_mut(&from) {
+            for entry in &body.entries {
+                channel.settle(entry.position);
+            }
         }
         if settled.is_empty() {
             return Ok(batch);
@@ -742,8 +760,8 @@ impl Known {
             let before = if position < channel.expected { facts.arrival(sender, channel.epoch, position)? } else { None };
             known.push(match (before, &item.record) {
                 (Some(entry), _) => Known::Before(entry),
-                // Whether we hold somebody else's record is not told to those who send it.
-                (None, Ok(record)) if record.header().author == *sender => match facts.held(&item.id)? {
+                // Whether we hold somebody else's record is not told to those who send it. Receipts have no place on a channel.
+                (None, Ok(record)) if record.header().author == *sender && record.header().kind != Receipt::KIND => match facts.held(&item.id)? {
                     Some(held) => Known::Record(held),
                     None => match within.get(&item.id) {
                         Some(earlier) => Known::Within(*earlier),

@@ -10,8 +10,8 @@ use mufakat_record::{AgencyId, Digest, Reason, Verified};
 
 use crate::{Batch, Chain, Change, Directory, Proposals};
 
-/// How many approvals are kept whose proposal has not come yet.
-pub const EARLY_APPROVALS_MAX: usize = 256;
+/// How many approvals of one agency are kept whose proposal has not come yet.
+pub const EARLY_APPROVALS_MAX: usize = 32;
 
 /// Whether only an agency's identity key may sign records of this kind, and no others.
 pub fn needs_identity_key(kind: &str) -> bool {
@@ -27,7 +27,16 @@ pub(crate) fn governs(kind: &str) -> bool {
 #[derive(Debug, Clone, Default)]
 pub struct Governance {
     proposals: Proposals,
-    early: BTreeMap<Digest, Vec<Vec<u8>>>,
+    early: Vec<Early>,
+}
+
+/// An approval of what has not been proposed here yet.
+#[derive(Debug, Clone)]
+struct Early {
+    by: AgencyId,
+    version: u64,
+    hash: Digest,
+    record: Vec<u8>,
 }
 
 impl Governance {
@@ -59,6 +68,7 @@ impl Governance {
         }
         let mut chain = directory.chain().clone();
         if self.register_record(&mut chain, record).is_ok() {
+            self.settle(&chain);
             directory.set_chain(chain);
         }
     }
@@ -66,29 +76,31 @@ impl Governance {
     /// Drops what can no longer come into force under this chain.
     pub(crate) fn settle(&mut self, chain: &Chain) {
         self.proposals.drop_overtaken(chain);
-        self.early.clear();
+        self.early.retain(|early| early.version > chain.current().version);
     }
 
     fn register_record(&mut self, chain: &mut Chain, record: &Verified) -> Result<(), Reason> {
         if record.header().kind == RegisterVersion::KIND {
-            let hash = self.proposals.propose(chain, RegisterVersion::from_body(record.header(), record.body())?)?;
-            for approval in self.early.remove(&hash).unwrap_or_default() {
+            let version = RegisterVersion::from_body(record.header(), record.body())?;
+            let hash = self.proposals.propose(chain, &record.header().author, version)?;
+            for approval in self.early.extract_if(.., |early| early.hash == hash) {
                 // An early approval that does not count after all is only one that does not count.
-                if self.proposals.approve(chain, hash, approval) == Ok(true) {
+                if self.proposals.approve(chain, hash, approval.record) == Ok(true) {
                     return self.proposals.enact(chain, &hash);
                 }
             }
             return Ok(());
         }
-        let hash = RegisterApproval::from_body(record.header(), record.body())?.hash;
+        let RegisterApproval { version, hash } = RegisterApproval::from_body(record.header(), record.body())?;
         match self.proposals.approve(chain, hash, record.bytes().to_vec()) {
             Ok(true) => self.proposals.enact(chain, &hash),
             Ok(false) => Ok(()),
-            Err(Reason::UnknownRegister) if !chain.knows(&hash) => {
-                if self.early.values().map(Vec::len).sum::<usize>() >= EARLY_APPROVALS_MAX {
+            Err(Reason::UnknownRegister) if version > chain.current().version => {
+                let by = record.header().author.clone();
+                if self.early.iter().filter(|early| early.by == by).count() >= EARLY_APPROVALS_MAX {
                     return Err(Reason::Overloaded);
                 }
-                self.early.entry(hash).or_default().push(record.bytes().to_vec());
+                self.early.push(Early { by, version, hash, record: record.bytes().to_vec() });
                 Ok(())
             }
             Err(reason) => Err(reason),

@@ -187,35 +187,46 @@ pub fn check_approval<'a>(
 /// Versions that are proposed and not yet in force, with the approvals so far.
 #[derive(Debug, Clone, Default)]
 pub struct Proposals {
-    open: BTreeMap<Digest, (RegisterVersion, BTreeMap<AgencyId, Vec<u8>>)>,
+    open: BTreeMap<Digest, Proposal>,
 }
 
-/// How many proposals a node holds at once; more are refused until one is decided.
-pub const PROPOSALS_MAX: usize = 32;
+#[derive(Debug, Clone)]
+struct Proposal {
+    version: RegisterVersion,
+    by: AgencyId,
+    /// By party.
+    approvals: BTreeMap<AgencyId, Vec<u8>>,
+}
+
+/// How many open proposals of one agency a node holds; more are refused until one is decided. Nobody can use up the room of
+/// others, such as that of the proposal to remove it.
+pub const PROPOSALS_MAX: usize = 8;
 
 impl Proposals {
-    /// Takes note of a proposed version.
-    pub fn propose(&mut self, chain: &Chain, version: RegisterVersion) -> Result<Digest, Reason> {
+    /// Takes note of a version that an agency proposes.
+    pub fn propose(&mut self, chain: &Chain, by: &AgencyId, version: RegisterVersion) -> Result<Digest, Reason> {
         chain.may_follow(&version)?;
         let hash = version.hash();
-        if self.open.len() >= PROPOSALS_MAX && !self.open.contains_key(&hash) {
-            return Err(Reason::Overloaded);
+        if !self.open.contains_key(&hash) {
+            if self.open.values().filter(|proposal| proposal.by == *by).count() >= PROPOSALS_MAX {
+                return Err(Reason::Overloaded);
+            }
+            self.open.insert(hash, Proposal { version, by: by.clone(), approvals: BTreeMap::new() });
         }
-        self.open.entry(hash).or_insert_with(|| (version, BTreeMap::new()));
         Ok(hash)
     }
 
     /// Takes note of an approval; true when the version now has enough of them to come into force.
     pub fn approve(&mut self, chain: &Chain, hash: Digest, record: Vec<u8>) -> Result<bool, Reason> {
-        let (version, approvals) = self.open.get_mut(&hash).ok_or(Reason::UnknownRegister)?;
-        let party = check_approval(chain.current(), version.version, hash, &record)?;
-        approvals.insert(party.id.clone(), record);
-        Ok(approvals.len() as u64 >= chain.current().threshold)
+        let proposal = self.open.get_mut(&hash).ok_or(Reason::UnknownRegister)?;
+        let party = check_approval(chain.current(), proposal.version.version, hash, &record)?;
+        proposal.approvals.insert(party.id.clone(), record);
+        Ok(proposal.approvals.len() as u64 >= chain.current().threshold)
     }
 
     /// Takes a decided version out; proposals that can no longer follow are dropped with it.
     pub fn enact(&mut self, chain: &mut Chain, hash: &Digest) -> Result<(), Reason> {
-        let (version, approvals) = self.open.remove(hash).ok_or(Reason::UnknownRegister)?;
+        let Proposal { version, approvals, .. } = self.open.remove(hash).ok_or(Reason::UnknownRegister)?;
         chain.extend(version, approvals.into_values().collect())?;
         self.drop_overtaken(chain);
         Ok(())
@@ -223,11 +234,11 @@ impl Proposals {
 
     /// Drops proposals that can no longer follow.
     pub fn drop_overtaken(&mut self, chain: &Chain) {
-        self.open.retain(|_, (version, _)| chain.may_follow(version).is_ok());
+        self.open.retain(|_, proposal| chain.may_follow(&proposal.version).is_ok());
     }
 
     /// The open proposals: hash, version, and the parties that have approved.
     pub fn open(&self) -> impl Iterator<Item = (&Digest, &RegisterVersion, Vec<&AgencyId>)> {
-        self.open.iter().map(|(hash, (version, approvals))| (hash, version, approvals.keys().collect()))
+        self.open.iter().map(|(hash, proposal)| (hash, &proposal.version, proposal.approvals.keys().collect()))
     }
 }

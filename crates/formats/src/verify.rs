@@ -178,7 +178,7 @@ impl Ground {
         self.chain.versions().iter().find(|enacted| enacted.hash == *hash).map(|enacted| &enacted.version)
     }
 
-    /// The key that the header names, with its times. Should a set have a key twice, the later entry counts.
+    /// The key that the header names, with its times.
     fn signing_key(&self, header: &Header) -> Option<(VerifyingKey, &kinds::key_set::Signing)> {
         let keys = self.keys.get(&header.author)?.signing.iter().rev();
         keys.filter_map(|state| Some((VerifyingKey::from_bytes(&state.key).ok()?, state)))

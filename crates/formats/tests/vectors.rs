@@ -226,7 +226,7 @@ fn parcels() {
             if parcel.outer.recipient.as_str() != text(recipient, "agency") {
                 return Err(Reason::WrongRecipient);
             }
-            parcel.open(&key, &book).map(|records| (parcel, records))
+            parcel.open(&key, &book, 0).map(|records| (parcel, records))
         });
         assert_eq!(outcome(&result), text(vector, "expect"), "{name}");
         if let Ok((parcel, records)) = result {

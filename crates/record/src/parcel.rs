@@ -96,8 +96,9 @@ impl Parcel {
         e.into_writer()
     }
 
-    /// Opens the parcel and checks that its sender sealed just this. The records come out as they were put in, unparsed.
-    pub fn open(&self, key: &SealingKey, keys: &dyn KeyBook) -> Result<Vec<Vec<u8>>, Reason> {
+    /// Opens the parcel and checks that its sender sealed just this, with a key that at `now_s` is neither revoked nor past its
+    /// end and grace. The records come out as they were put in, unparsed.
+    pub fn open(&self, key: &SealingKey, keys: &dyn KeyBook, now_s: u64) -> Result<Vec<Vec<u8>>, Reason> {
         if key.public().id() != self.outer.sealing_key {
             return Err(Reason::UnknownSealingKey);
         }
@@ -119,9 +120,8 @@ impl Parcel {
         let state = keys.key(&self.outer.sender, &self.outer.signing_key).ok_or(Reason::UnknownKey)?;
         let ids = records.iter().map(|record| RecordId::of(record));
         state.key.verify(&to_be_signed(&self.outer_bytes, ids), signature)?;
-        if state.revoked.is_some() {
-            return Err(Reason::KeyRevoked);
-        }
+        // The parcel does not say when it was sealed, so the key counts as used at its last good moment.
+        state.permits(state.until, now_s)?;
         Ok(records.into_iter().map(<[u8]>::to_vec).collect())
     }
 }

@@ -1,5 +1,7 @@
 //! The sending end of a node: what it does about its channels, and what it makes of the answers.
 
+use std::cmp::Ordering;
+
 use mufakat_exchange::{Plan, WAIT_MS_MAX};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::receipt::Receipt;
@@ -17,6 +19,8 @@ use crate::world::World;
 const NAP_MS: u64 = 30_000;
 /// How long a node waits before it greets again a partner that did not answer.
 const GREET_AGAIN_MS: u64 = 40_000;
+/// How long a sender rests after a gap.
+const GAP_PAUSE_MS: u64 = 3_000;
 /// How often a mailbox is looked at.
 const POLL_MS: u64 = 20_000;
 /// Records in a parcel at most, so that there are several.
@@ -234,8 +238,8 @@ impl World {
                         channel.failed(now_ms, 0);
                     }
                 })?;
-                // An honest partner is not asked again faster than it can answer; a liar neither.
-                self.wake_at(node, to, self.now + 200);
+                // A partner that says this again and again is not to keep the sender busy.
+                self.wake_at(node, to, self.now + GAP_PAUSE_MS);
                 return Ok(());
             }
             Undelivered::Refused(reason, _) => {
@@ -347,8 +351,14 @@ impl World {
     /// Takes in what a partner says of itself, and sends what waits for it.
     pub(crate) fn hear(&mut self, node: usize, from: usize, greeting: &Greeting) -> Result<(), Stop> {
         self.adopt_key_set(node, greeting.key_set.clone())?;
-        let current = self.core(node)?.exchange.epoch() == greeting.channel_epoch;
-        let expected = if current { greeting.expected } else { u64::MAX };
+        let epoch = self.core(node)?.exchange.epoch();
+        let expected = match greeting.channel_epoch.cmp(&epoch) {
+            // It has nothing of this epoch, be it that it never had or that it lost it.
+            Ordering::Less => 1,
+            Ordering::Equal => greeting.expected,
+            // No such epoch of ours has been.
+            Ordering::Greater => u64::MAX,
+        };
         self.note(node, from, |channel, _| channel.synced(expected))?;
         self.wake_at(node, from, self.now + 1);
         Ok(())

@@ -135,7 +135,7 @@ impl World {
     fn liar_receipts(&mut self, from: usize, node: usize, bytes: &[u8]) -> Result<Option<Reply>, Stop> {
         let Ok(directory) = self.directory(from) else { return Ok(None) };
         let Ok(parcel) = Parcel::parse(bytes) else { return Ok(None) };
-        let opened = self.nodes[node].keys.sealing(&parcel.outer.sealing_key).map(|key| parcel.open(&key, &*directory));
+        let opened = self.nodes[node].keys.sealing(&parcel.outer.sealing_key).map(|key| parcel.open(&key, &*directory, 0));
         let Some(Ok(records)) = opened else { return Ok(Some(Reply::Refused(Reason::UnknownSealingKey, 0))) };
         for record in &records {
             self.search(node, record, "what the liar opened")?;
@@ -190,7 +190,8 @@ impl World {
                 epoch = inbound.epoch - 1;
                 expect = Expect::Whole(Reason::StaleEpoch);
             }
-            2 if self.dice.chance(200) => epoch = u64::MAX,
+            // An epoch that no later one follows spoils nobody's channel but its own.
+            2 if inbound.epoch != u64::MAX && self.dice.chance(200) => (epoch, first) = (u64::MAX, 1),
             _ => {}
         }
         let sealed: Vec<(RecordId, &[u8])> = records.iter().map(|r| (RecordId::of(r), r.as_slice())).collect();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use mufakat_exchange::{Batch, Change, Directory, Exchange, OnRetraction, Unavailable};
 use mufakat_record::AgencyId;
 use mufakat_record::kinds::Body;
+use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_store::{Error, Options, Queries, Sqlite, Store};
 use rand_chacha::ChaCha20Rng;
@@ -235,6 +236,10 @@ impl World {
         }
         let honest = author.is_some_and(|author| self.nodes[author].role != Role::Liar);
         if honest && !self.minted.contains_key(&record.id()) {
+            if header.kind == Receipt::KIND {
+                let what = format!("{} gave a receipt of which it has nothing", header.author);
+                return Err(self.failure(Invariant::NoSilentLoss, &concerned, what).into());
+            }
             let what = format!("record {} is taken as {}'s, who never made it", record.id(), header.author);
             return Err(self.failure(Invariant::BadInputIsAnswer, &concerned, what).into());
         }

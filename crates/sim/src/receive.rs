@@ -128,7 +128,8 @@ impl World {
             return no(Reason::UnknownRegister);
         }
         let Some(key) = self.nodes[node].keys.sealing(&outer.sealing_key) else { return no(Reason::UnknownSealingKey) };
-        let records = match parcel.open(&key, &*directory) {
+        let now_s = self.clock_ms(node) / 1000;
+        let records = match parcel.open(&key, &*directory, now_s) {
             Ok(records) => records,
             Err(reason) => return no(reason),
         };
@@ -142,7 +143,6 @@ impl World {
         for record in &records {
             self.search(node, record, "an opened parcel")?;
         }
-        let now_s = self.clock_ms(node) / 1000;
         let item = |bytes: Vec<u8>| Item {
             id: RecordId::of(&bytes),
             record: Unverified::parse(bytes).and_then(|record| record.verify(&*directory, now_s)),
@@ -162,7 +162,9 @@ impl World {
     }
 
     fn deliver(&mut self, node: usize, sender: usize, delivery: Delivery) -> Result<Taken, Stop> {
-        let (skips, drops) = (self.sabotage(Sabotage::SkipGap, 1000), self.sabotage(Sabotage::DropReceipt, 200));
+        let honest = self.nodes[sender].role != Role::Liar;
+        let skips = honest && self.sabotage(Sabotage::SkipGap, 1000);
+        let drops = honest && self.sabotage(Sabotage::DropReceipt, 200);
         let (first, count) = (delivery.first, delivery.items.len());
         let taken = self.transact(node, |exchange, store, random, now_ms| {
             let again = skips.then(|| delivery.clone());

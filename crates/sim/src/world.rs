@@ -105,10 +105,10 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, options: Options, folder: &Path) -> Self {
         let mut dice = Dice::new(seed);
-        let count = match dice.below(20) {
-            0..12 => dice.between(5, 8),
-            12..18 => dice.between(9, 14),
-            18 => dice.between(15, 20),
+        let count = match dice.below(40) {
+            0..27 => dice.between(5, 7),
+            27..37 => dice.between(8, 12),
+            37..39 => dice.between(13, 20),
             _ => dice.between(21, 30),
         } as usize;
         let liar = dice.chance(600).then(|| dice.below(count as u64) as usize);
@@ -126,10 +126,10 @@ impl World {
             loss: dice.pick(&[0, 20, 100, 300]).unwrap_or_default(),
             duplication: dice.pick(&[0, 30, 150]).unwrap_or_default(),
             slow: dice.chance(500),
-            crashes: dice.pick(&[0, 5, 20, 60]).unwrap_or_default(),
+            crashes: dice.pick(&[0, 3, 10, 30]).unwrap_or_default(),
             witness_interval_ms: 120_000,
             // More than half of the honest ones and the liar together: two histories cannot both have it.
-            witness_quorum: (honest.len() / 2 + 2).min(count - 1) as u64,
+            witness_quorum: ((honest.len() + usize::from(outsider.is_some())) / 2 + 2).min(count - 1) as u64,
             relay,
             relay_lies: relay.is_some() && dice.chance(450),
             speakers: speakers.clone(),

@@ -244,6 +244,16 @@ impl Node {
         })
     }
 
+    /// How much processor time the node has used, in seconds, as the system counts it in hundredths.
+    pub fn processor_s(&self) -> Result<f64> {
+        let process = self.process().context("the node does not run")?;
+        let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+        // The name of the program may hold spaces; the fields after its closing bracket cannot (proc(5)).
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(f64::NAN);
+        Ok((ticks(11) + ticks(12)) / 100.0)
+    }
+
     /// How much memory the node holds, in bytes, as the system counts it (resident set size).
     pub fn resident_bytes(&self) -> Result<u64> {
         let process = self.process().context("the node does not run")?;

@@ -3,6 +3,7 @@
 mod bench;
 mod community;
 mod demo;
+mod kills;
 mod tap;
 
 use std::process::ExitCode;
@@ -23,11 +24,14 @@ enum Trial {
     Bench(bench::Args),
     /// Show the main job with five agencies, step by step
     Demo(demo::Args),
+    /// Kill two nodes in turn under load, and see that nothing is lost or doubled
+    Kills(kills::Args),
 }
 
 fn main() -> Result<ExitCode> {
     match Args::parse().trial {
         Trial::Bench(args) => bench::run(&args),
         Trial::Demo(args) => demo::run(args),
+        Trial::Kills(args) => kills::run(&args),
     }
 }

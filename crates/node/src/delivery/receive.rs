@@ -81,7 +81,7 @@ pub(crate) async fn take_parcel(node: &Arc<Node>, bytes: &[u8], via: Via) -> Res
     // Opening and verifying is the bulk of the work, and none of it needs the writer.
     let now_s = clock::now_s();
     let work = move || -> Result<Vec<Item>, Reason> {
-        let records = parcel.open(&key, &*directory)?;
+        let records = parcel.open(&key, &*directory, now_s)?;
         let item = |bytes: Vec<u8>| Item {
             id: RecordId::of(&bytes),
             record: Unverified::parse(bytes).and_then(|record| record.verify(&*directory, now_s)),

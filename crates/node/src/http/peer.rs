@@ -48,7 +48,9 @@ pub(crate) fn routes(node: &Arc<Node>, flood: &Flood) -> PeerRoutes {
         )
         .merge(witness::routes())
         .with_state(Arc::clone(node));
-    let open = Router::new().route("/peer/v1/join", post(knock)).with_state(Arc::clone(node));
+    // Whoever is not in the register, or no longer, is told so and gets no other answer.
+    let no = || async { No(Reason::AuthorNotInRegister, None) };
+    let open = Router::new().route("/peer/v1/join", post(knock)).fallback(no).with_state(Arc::clone(node));
     PeerRoutes { agencies: flood.guard(agencies), open: flood.guard(open) }
 }
 

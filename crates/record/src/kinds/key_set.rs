@@ -1,6 +1,8 @@
 //! `key-set`: an agency's keys, signed by its identity key. Each set holds all signing keys there have been, so the latest one
 //! is enough to check any record of the agency; sealing keys are only those that are still open.
 
+use std::collections::BTreeSet;
+
 use minicbor::{Decode, Encode};
 
 use super::{Body, is_own_origin};
@@ -75,7 +77,10 @@ impl Body for KeySet {
     const KIND: &'static str = "key-set";
 
     fn is_sound(&self, header: &Header) -> bool {
+        // A key that stood there twice would have two times in which it may sign, and one of them revoked perhaps.
+        let distinct: BTreeSet<_> = self.signing.iter().map(|k| k.key).collect();
         (1..=SIGNING_KEYS_MAX).contains(&self.signing.len())
+            && distinct.len() == self.signing.len()
             && self.signing.iter().all(|k| VerifyingKey::from_bytes(&k.key).is_ok() && k.from <= k.until)
             && (1..=SEALING_KEYS_MAX).contains(&self.sealing.len())
             // A suite that we do not know yet is skipped when we seal; it does not spoil the set.

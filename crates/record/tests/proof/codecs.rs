@@ -283,7 +283,7 @@ proptest! {
         prop_assert_eq!(&read.outer, &Outer { count: records.len() as u64, ..wanted });
         prop_assert_eq!(read.to_bytes(), sealed.to_bytes());
         let keys = Book(vec![(sender, valid(&signing_key()))]);
-        prop_assert_eq!(read.open(&sealing_key(), &keys), Ok(records));
+        prop_assert_eq!(read.open(&sealing_key(), &keys, NOW), Ok(records));
     }
 
     #[test]
@@ -374,7 +374,7 @@ fn parcel_bytes() -> Vec<u8> {
 }
 
 fn opened(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Reason> {
-    Parcel::parse(bytes)?.open(&sealing_key(), &book())
+    Parcel::parse(bytes)?.open(&sealing_key(), &book(), NOW)
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn opened(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Reason> {
     let mut keys = book();
     keys.0.push((agency("vn-police"), valid(&stranger_key())));
     keys.0.push((agency("vn-navy"), valid(&signing_key())));
-    Parcel::parse(bytes)?.open(&sealing_key(), &keys)
+    Parcel::parse(bytes)?.open(&sealing_key(), &keys, NOW)
 }
 
 fn by_sender(records: &[&[u8]]) -> Vec<u8> {
@@ -110,7 +110,7 @@ fn a_recipient_cannot_pass_the_content_on_as_if_from_the_sender() {
         if name == "sealing_key" {
             changed.sealing_key = elsewhere.public().id();
             let bytes = sealed(&cbor::encode(&changed), &content, elsewhere.public());
-            assert_eq!(Parcel::parse(&bytes).unwrap().open(&elsewhere, &book()), Err(Reason::WrongSignature));
+            assert_eq!(Parcel::parse(&bytes).unwrap().open(&elsewhere, &book(), NOW), Err(Reason::WrongSignature));
             continue;
         }
         let reason = match name {
@@ -163,7 +163,7 @@ fn a_relay_cannot_change_the_records() {
 fn a_wrap_for_someone_else() {
     let parcel = Parcel::parse(&by_sender(&[b"EXERCISE"])).unwrap();
     let other = SealingKey::from_seed(&[99; 32]);
-    assert_eq!(parcel.open(&other, &book()), Err(Reason::UnknownSealingKey));
+    assert_eq!(parcel.open(&other, &book(), NOW), Err(Reason::UnknownSealingKey));
     // The same, with our key's name on it.
     let outer_bytes = cbor::encode(&outer(1));
     let content = content(&outer_bytes, &[b"EXERCISE"], &[b"EXERCISE"], &signing_key());
@@ -180,7 +180,7 @@ fn a_wrap_for_someone_else() {
 #[test]
 fn keys() {
     let parcel = Parcel::parse(&by_sender(&[b"EXERCISE"])).unwrap();
-    let with = |keys: Book| parcel.open(&sealing_key(), &keys).map(drop);
+    let with = |keys: Book| parcel.open(&sealing_key(), &keys, NOW).map(drop);
     let state = valid(&signing_key());
     assert_eq!(with(book()), Ok(()));
     assert_eq!(with(Book(vec![])), Err(Reason::UnknownKey));
@@ -188,6 +188,21 @@ fn keys() {
     assert_eq!(with(Book(vec![(agency("vn-police"), valid(&stranger_key()))])), Err(Reason::UnknownKey));
     let revoked = KeyState { revoked: Some(1), ..state };
     assert_eq!(with(Book(vec![(agency("vn-police"), revoked)])), Err(Reason::KeyRevoked));
+    let at = |now_s| parcel.open(&sealing_key(), &book(), now_s).map(drop);
+    let last = state.until + state.grace_s;
+    // A clock that is behind does not make a key too new.
+    for now_s in [0, state.from - 1, state.until + 1, last] {
+        assert_eq!(at(now_s), Ok(()), "{now_s}");
+    }
+    for now_s in [last + 1, u64::MAX] {
+        assert_eq!(at(now_s), Err(Reason::KeyExpired), "{now_s}");
+    }
+    let both = Book(vec![(agency("vn-police"), revoked)]);
+    assert_eq!(parcel.open(&sealing_key(), &both, last + 1), Err(Reason::KeyRevoked));
+    // Nobody learns about a key's state with a signature that the key did not make.
+    let forged = content(&cbor::encode(&outer(1)), &[b"EXERCISE"], &[b"EXERCISE"], &stranger_key());
+    let forged = Parcel::parse(&sealed(&cbor::encode(&outer(1)), &forged, sealing_key().public())).unwrap();
+    assert_eq!(forged.open(&sealing_key(), &book(), last + 1), Err(Reason::WrongSignature));
 }
 
 #[test]

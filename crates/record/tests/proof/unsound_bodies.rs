@@ -4,7 +4,7 @@ use ciborium::Value;
 use mufakat_record::kinds::answer::{Action, Answer};
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
-use mufakat_record::kinds::key_set::{KeySet, SEALING_KEYS_MAX, SIGNING_KEYS_MAX};
+use mufakat_record::kinds::key_set::{KeySet, SEALING_KEYS_MAX, SIGNING_KEYS_MAX, Signing};
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_approval::RegisterApproval;
 use mufakat_record::kinds::register_version::RegisterVersion;
@@ -14,7 +14,7 @@ use mufakat_record::kinds::report::{
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::witness_alarm::WitnessAlarm;
 use mufakat_record::kinds::{self, Body};
-use mufakat_record::{Digest, Evaluation, Header, Reason, RecordId, Reference, Relation};
+use mufakat_record::{Digest, Evaluation, Header, Reason, RecordId, Reference, Relation, SigningKey, sha256};
 
 use crate::samples::*;
 
@@ -222,8 +222,18 @@ fn key_sets() {
     };
     let identity_point = std::array::from_fn(|i| u8::from(i == 0));
     check(false, &|k| k.signing.clear());
-    check(true, &|k| k.signing = vec![k.signing[0].clone(); SIGNING_KEYS_MAX]);
-    check(false, &|k| k.signing = vec![k.signing[0].clone(); SIGNING_KEYS_MAX + 1]);
+    let distinct = |count: usize, like: &Signing| -> Vec<Signing> {
+        let key = |n: usize| *SigningKey::from_seed(&sha256(&n.to_be_bytes())).public().as_bytes();
+        (0..count).map(|n| Signing { key: key(n), ..like.clone() }).collect()
+    };
+    check(true, &|k| k.signing = distinct(SIGNING_KEYS_MAX, &k.signing[0]));
+    check(false, &|k| k.signing = distinct(SIGNING_KEYS_MAX + 1, &k.signing[0]));
+    // The same key twice, whatever else is said of it: next to itself, and apart.
+    check(false, &|k| k.signing = vec![k.signing[0].clone(); 2]);
+    check(false, &|k| {
+        let twice = Signing { from: 5, until: 6, revoked: None, ..k.signing[0].clone() };
+        k.signing = [distinct(3, &twice), vec![twice], distinct(1, &k.signing[0])].concat();
+    });
     check(false, &|k| k.signing[0].key = identity_point);
     check(false, &|k| k.signing[0].from = 3);
     check(false, &|k| k.sealing.clear());

@@ -95,7 +95,7 @@ impl<Mode> Sqlite<Mode> {
         let known: Option<i64> = self.one(known, params![view, key], |row| row.get(0))?;
         if let Some(number) = known {
             let sql =
-                "DELETE FROM view_row WHERE number = ?";
+                "UPDATE view_row SET facets = zeroblob(length(facets)), body = zeroblob(length(body)) WHERE number = ?";
             self.execute(sql, [number])?;
         }
         let RowChange::Put(row) = change else {

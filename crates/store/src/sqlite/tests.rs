@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use mufakat_exchange::{Facts as _, ledger_origin};
 use mufakat_ledger::{Algorithm, Checkpoint, SignedCheckpoint, Signer, TileSource as _};
 use mufakat_record::{AgencyId, KeyId, RecordId};
-use mufakat_views::Rows as _;
+use mufakat_views::{Row, RowChange, Rows as _};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -189,7 +189,7 @@ fn what_is_erased_leaves_the_disk() {
     let mut reports = Vec::new();
     for n in 0..400 {
         // Titles carry the marker into rows of views, and sizes vary so that pages have to be shared out anew.
-        let text = format!("MARKER{n:04}{}", "y".repeat(n * 7 % 290));
+        let text = format!("MARKER{n:04}{}", "y".repeat(n * 7919 % 1499));
         reports.push(a.report(&[&bb], &text, &[]));
     }
     a.share(reports.clone()).unwrap();
@@ -200,11 +200,11 @@ fn what_is_erased_leaves_the_disk() {
     b.store.scrub().unwrap();
     assert_eq!(markers(&file), (0..400).collect());
     let reader = folder.reader(&bb).unwrap();
-    // In two turns: the first leaves pages nearly empty, and whatever is moved on that account is erased in the second.
-    let turn_of = |n: usize| if n % 10 != 0 { 0 } else { 1 + n / 10 % 2 };
+    // In two turns and no order: the first leaves pages nearly empty, and whatever is moved on that account is erased in the second.
+    let turn_of = |n: usize| if n.is_multiple_of(10) { 1 + n / 10 % 2 } else { 0 };
     for turn in 0..2 {
-        let gone = reports.iter().enumerate().filter(|(n, _)| turn_of(*n) == turn);
-        let retractions = gone.map(|(_, report)| a.retraction(&[&bb], report.id())).collect();
+        let gone = (0..400).map(|n| n * 173 % 400).filter(|n| turn_of(*n) == turn);
+        let retractions = gone.map(|n| a.retraction(&[&bb], reports[n].id())).collect();
         a.share(retractions).unwrap();
         loop {
             match send(&mut a, &mut b, first as u64, 29) {
@@ -217,6 +217,35 @@ fn what_is_erased_leaves_the_disk() {
     }
     assert_eq!(reader.held(&reports[0].id()).unwrap().unwrap().salt, [0; 16]);
     assert_eq!(findings(&file), []);
+}
+
+#[test]
+fn a_row_that_changed_leaves_the_disk() {
+    let folder = Folder::new();
+    let mut store = folder.create(&name("aa"), MailboxLimits::default()).unwrap();
+    let key = |n: usize| (n as u64).to_be_bytes().to_vec();
+    let row = |n: usize, length: usize| Row {
+        view: "inbox",
+        key: key(n),
+        time_ms: 1,
+        record: RecordId([1; 32]),
+        facets: vec![("kind", format!("MARKER{n:04}"))],
+        body: format!("MARKER{n:04}{}", "y".repeat(length)).into(),
+    };
+    store.begin().unwrap();
+    for n in 0..1000 {
+        store.write_row(&RowChange::Put(row(n, n * 7919 % 899))).unwrap();
+    }
+    let any_order = || (0..1000).map(|n| n * 389 % 1000);
+    for n in any_order().take(500) {
+        store.write_row(&RowChange::Put(row(n, n * 6007 % 1999))).unwrap();
+    }
+    store.commit().unwrap();
+    for n in any_order().take(900) {
+        store.write_row(&RowChange::Delete { view: "inbox", key: key(n) }).unwrap();
+    }
+    store.scrub().unwrap();
+    assert_eq!(markers(&folder.file(&name("aa"))), any_order().skip(900).collect());
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub fn measure(figures: &Figures, quick: bool) -> Result<Bare> {
         let bytes = parcel.to_bytes();
         seal_s += started.elapsed().as_secs_f64();
         let started = Instant::now();
-        let opened = Parcel::parse(&bytes).and_then(|p| p.open(&sealing, &keys)).map_err(failed)?;
+        let opened = Parcel::parse(&bytes).and_then(|p| p.open(&sealing, &keys, 0)).map_err(failed)?;
         open_s += started.elapsed().as_secs_f64();
         let started = Instant::now();
         for record in opened {

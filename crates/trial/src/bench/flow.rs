@@ -40,8 +40,13 @@ pub fn measure(figures: &Figures, size: Size, bare: Bare) -> Result<()> {
         std::thread::sleep(REST);
         figures.put("node.idle_rss_mb", community.node(SENDER).resident_bytes()? as f64 / 1e6, "MB");
         figures.say(&format!("{} records of 2 KiB from one node to another", size.steady));
+        let used = |name: &str| community.node(name).processor_s();
+        let before = (used(SENDER)?, used(RECIPIENT)?);
         let rate = runtime.block_on(steady(community.node(SENDER), &[RECIPIENT], size.steady))?;
         figures.put("exchange.records_per_s", rate, "records/s");
+        let each_us = 1e6 / size.steady as f64;
+        figures.put("exchange.sender_cpu_us", (used(SENDER)? - before.0) * each_us, "us a record");
+        figures.put("exchange.recipient_cpu_us", (used(RECIPIENT)? - before.1) * each_us, "us a record");
         let cores = std::thread::available_parallelism()?.get() as f64;
         figures.put("exchange.of_limit", rate * bare.record_s / cores, "of the bare cryptography");
         figures.say(&format!("100 records a second for {} s", size.paced_s));

@@ -13,8 +13,7 @@ const FILE: &str = "incidents/imb_pirate_attacks_1993_2020.csv";
 /// Named wherever a row is shown, as its licence asks.
 const SOURCE: &str = "International Maritime Bureau, by Maritime-Pirate-Attacks (newzealandpaul), CC BY 4.0";
 /// The ten members of ASEAN as the data set begins and ends, and Timor-Leste (ISO 3166-1).
-const SOUTH_EAST_ASIA: [&str; 11] =
-    ["BRN", "IDN", "KHM", "LAO", "MMR", "MYS", "PHL", "SGP", "THA", "TLS", "VNM"];
+const SOUTH_EAST_ASIA: [&str; 11] = ["BRN", "IDN", "KHM", "LAO", "MMR", "MYS", "PHL", "SGP", "THA", "TLS", "VNM"];
 /// How the columns are called. Those of the nearest shore are not taken over.
 const COLUMNS: usize = 16;
 /// How many rows are invented when there is no data set.

@@ -128,7 +128,8 @@ mod tests {
         let marker = Marker::new();
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("inner")).unwrap();
-        fs::write(dir.path().join("inner/a"), format!("{0}{0} {1}", marker.text(), hex::encode(marker.text()))).unwrap();
+        fs::write(dir.path().join("inner/a"), format!("{0}{0} {1}", marker.text(), hex::encode(marker.text())))
+            .unwrap();
         fs::write(dir.path().join("b"), &marker.text()[1..]).unwrap();
         let found = marker.count_in_files(dir.path()).unwrap();
         assert_eq!((found.times, found.files), (3, 2));

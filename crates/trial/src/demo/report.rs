@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 /// How wide a line is before its time.
-const LINE_WIDTH: usize = 100;
+const LINE_WIDTH: usize = 112;
 /// The step that an error ended; those after it did not run.
 const NOT_RUN: &str = "not run";
 
@@ -194,6 +194,9 @@ mod tests {
             assert!(table.contains(part), "{part} is not in\n{table}");
         }
         let json = report(&[(true, true)]).to_json();
-        assert_eq!((&json["held"], &json["steps"][0]["held"], &json["steps"][1]["ran"]), (&json!(false), &json!(true), &json!(false)));
+        assert_eq!(
+            (&json["held"], &json["steps"][0]["held"], &json["steps"][1]["ran"]),
+            (&json!(false), &json!(true), &json!(false))
+        );
     }
 }

@@ -44,7 +44,8 @@ pub(super) fn run(demo: &mut Demo) -> Result<()> {
     receipts(demo, deliveries)?;
     let seconds = began.elapsed().as_secs_f64();
     let rate = incidents.count as f64 / seconds;
-    let what = format!("{} recipients accepted each: {deliveries} signed receipts, {rate:.0} records/s", recipients.len());
+    let what =
+        format!("{} recipients accepted each: {deliveries} signed receipts, {rate:.0} records/s", recipients.len());
     demo.report.check(what, true, deliveries);
 
     for agency in recipients {
