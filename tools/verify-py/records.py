@@ -8,7 +8,6 @@ from strict import FLAG, HASH, KEY_ID, NAME, U64, Check, array, ascends, decode,
 TLP, RELATIONS = ["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"], ["about", "attaches", "retracts", "corrects", "answers"]
 # The Unicode property White_Space; Python's own strip takes off four characters more.
 WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
-
 def _header(closed: bool) -> Check:
     """Section 5.1. The open form judges types only (step 5 of section 5.2), the closed one the whole (step 7)."""
     handling = table({1: integer(0, 4)}, {2: array(integer(0, 3)), 3: array(text()), 4: FLAG, 5: text()}, closed)
