@@ -102,7 +102,7 @@ fn build(root: &Path, log: &mut Log) -> anyhow::Result<PathBuf> {
     let folder = root.join("fuzz");
     // With the target named, flags reach only what runs on it, and neither build scripts nor macros.
     let mut cargo = tools::cargo(&folder);
-    cargo.args(["build", "--release", "--locked", "--target", &host]).env("RUSTFLAGS", RUSTFLAGS);
+    cargo.args(["build", "--release", "--target", &host]).env("RUSTFLAGS", RUSTFLAGS);
     log.run(cargo.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_ENCODED_RUSTFLAGS"))?;
     Ok(folder.join("target").join(host).join("release"))
 }

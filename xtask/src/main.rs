@@ -7,14 +7,27 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
+mod bench;
+mod demo;
 mod fuzz;
+mod guide;
+mod nodes;
+mod sim;
 mod step;
 mod test;
 mod tidy;
 mod tools;
+mod verifier;
 
 /// Every subcommand: the type of its arguments, and the name it is called by.
-const SUBCOMMANDS: &[Subcommand] = &[Subcommand::of::<fuzz::Args>("fuzz"), Subcommand::of::<test::Args>("test"), Subcommand::of::<tidy::Args>("tidy")];
+const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand::of::<bench::Args>("bench"),
+    Subcommand::of::<demo::Args>("demo"),
+    Subcommand::of::<fuzz::Args>("fuzz"),
+    Subcommand::of::<sim::Args>("sim"),
+    Subcommand::of::<test::Args>("test"),
+    Subcommand::of::<tidy::Args>("tidy"),
+];
 
 /// What a subcommand's arguments can do: the help text comes from the doc comment on the implementing type.
 pub(crate) trait Run: clap::Args {

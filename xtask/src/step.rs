@@ -82,6 +82,11 @@ impl Log {
         Ok(())
     }
 
+    /// The log as the output of a command that the caller runs.
+    pub(crate) fn file(&self) -> anyhow::Result<File> {
+        Ok(self.file.try_clone()?)
+    }
+
     /// Everything written so far.
     pub(crate) fn text(&self) -> anyhow::Result<String> {
         let bytes = fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;

@@ -93,7 +93,6 @@ fn need_spec(spec: &Spec, may_install: bool, log: &mut Log) -> anyhow::Result<()
 
 /// The Python of a virtual environment that holds exactly the packages of `requirements`; made once, and made again
 /// when that file or the system's Python changes.
-#[expect(dead_code, reason = "first used by the part that runs the second-language verifier")]
 pub(crate) fn python_env(root: &Path, requirements: &Path, log: &mut Log) -> anyhow::Result<PathBuf> {
     need(Tool::Python, log)?;
     let version = Command::new("python3").arg("--version").output().context("cannot start python3")?.stdout;

@@ -7,6 +7,8 @@ use mufakat_record::{AgencyId, RecordId, Verified};
 use crate::{Enacted, Leaf};
 
 /// One durable change. The changes of one batch are made together or not at all, before anything is said to anyone.
+// Most changes are records and leaves; a box around each record would only cost its allocation.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone)]
 pub enum Change {
     /// Keep a record.

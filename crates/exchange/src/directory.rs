@@ -51,10 +51,8 @@ impl Directory {
         let identity = self.chain.identity(&agency).ok_or(Reason::AuthorNotInRegister)?;
         let record = record.verify_with(&identity)?;
         let set = KeySet::from_body(record.header(), record.body())?;
-        if let Some(held) = self.keys.get(&agency) {
-            if held.set.serial >= set.serial {
-                return Err(Reason::Stale);
-            }
+        if self.keys.get(&agency).is_some_and(|held| held.set.serial >= set.serial) {
+            return Err(Reason::Stale);
         }
         let held = Held::new(set, record, self.chain.current().rules.relay_max_s);
         self.keys.insert(agency, held);
@@ -73,9 +71,8 @@ impl Directory {
 
     /// The key to which parcels for an agency are sealed now: the newest of a suite that we know, unless it is past its end.
     pub fn sealing_key(&self, agency: &AgencyId, now_s: u64) -> Option<SealingPublic> {
-        let usable = |k: &&mufakat_record::kinds::key_set::Sealing| {
-            Suite::from_number(k.suite).is_ok() && now_s <= k.until
-        };
+        let usable =
+            |k: &&mufakat_record::kinds::key_set::Sealing| Suite::from_number(k.suite).is_ok() && now_s <= k.until;
         let newest = self.key_set(agency)?.sealing.iter().rev().find(usable)?;
         SealingPublic::from_bytes(&newest.key).ok()
     }

@@ -1,7 +1,5 @@
 //! Records by which the community governs itself: register proposals, approvals and key sets.
 
-use std::collections::BTreeMap;
-
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::key_set::KeySet;
 use mufakat_record::kinds::register_approval::RegisterApproval;

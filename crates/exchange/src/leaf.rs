@@ -1,8 +1,8 @@
 //! Leaves of the ledger: salted commitments to what happened, never the content.
 
+use minicbor::Encoder;
 use mufakat_ledger::{Hash, leaf_hash};
 use mufakat_record::{Digest, RecordId, sha256};
-use minicbor::Encoder;
 
 const DOMAIN: &[u8] = b"mufakat leaf 1\0";
 

@@ -8,6 +8,7 @@ mod channel;
 mod directory;
 mod engine;
 mod infrastructure;
+mod known;
 mod leaf;
 mod register;
 

@@ -174,7 +174,7 @@ section! {
     #[serde(deny_unknown_fields, default)]
     /// What the node may use of the disk. When a limit is reached it refuses new records and stays readable.
     pub struct Store {
-        /// The most bytes that the node's folder may hold. Nothing given: as many as the disk has.
+        /// The most bytes that the state file may grow to. Nothing given: as many as the disk has.
         pub max_bytes: Option<u64>,
         /// How many bytes must stay free on the disk.
         pub min_free_bytes: u64,

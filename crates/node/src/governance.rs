@@ -143,7 +143,10 @@ pub(crate) fn draw_up(own: Card, founding: Founding) -> Result<RegisterVersion, 
     if version.is_consistent() {
         Ok(version)
     } else {
-        Err(no(Reason::BadRegister.name(), "two agencies of one name or key, a threshold above the number of parties, or a forum of unknown parties"))
+        Err(no(
+            Reason::BadRegister.name(),
+            "two agencies of one name or key, a threshold above the number of parties, or a forum of unknown parties",
+        ))
     }
 }
 
@@ -353,7 +356,9 @@ fn next_version(
     tidy(&mut next);
     match chain.may_follow(&next) {
         Ok(()) => Ok(Ok(next)),
-        Err(reason) => no(reason.name(), "the version would not be consistent: look at names, threshold and forums".into()),
+        Err(reason) => {
+            no(reason.name(), "the version would not be consistent: look at names, threshold and forums".into())
+        }
     }
 }
 

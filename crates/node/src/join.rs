@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mufakat_record::{AgencyId, Digest, Fingerprint, Reason, cbor};
 use minicbor::{Decode, Encode};
+use mufakat_record::{AgencyId, Digest, Fingerprint, Reason, cbor};
 
 use crate::clock;
 use crate::net::Caller;
@@ -102,7 +102,9 @@ pub(crate) async fn answer_knock(
     let token = Digest::of(join.token.as_bytes());
     // One answer for a token that never was, one that has expired, and one that was given to somebody else.
     let known = open.iter_mut().find(|one| one.token == token && one.expires > clock::now_s());
-    let known = known.filter(|one| one.agency == join.card.agency && one.party == join.card.party).ok_or(Ok(Reason::NotFound))?;
+    let known = known
+        .filter(|one| one.agency == join.card.agency && one.party == join.card.party)
+        .ok_or(Ok(Reason::NotFound))?;
     let proven = match caller {
         Caller::Agency(name) => name == join.card.agency.as_str(),
         Caller::Stranger { agency, key } => agency == join.card.agency.as_str() && key == join.card.identity.as_bytes(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mufakat_record::kinds::key_set::KeySet;
-use mufakat_record::{Fingerprint, KeyId};
+use mufakat_record::{Fingerprint, KeyId, Reason};
 use mufakat_store::Store;
 use serde_json::json;
 
@@ -41,7 +41,9 @@ pub(crate) async fn publish(node: &Arc<Node>, keyring: Keyring) -> Result<Result
     let directory = node.directory();
     let origin = node.writer.call(|core| Ok(core.exchange.ledger_origin())).await?;
     let known = directory.key_set(&node.me);
-    let next = keyring.key_set(known, &origin)?;
+    let mut next = keyring.key_set(known, &origin)?;
+    // A node that was restored from a backup does not know how far it had counted; time has gone on in any case.
+    next.serial = next.serial.max(clock::now_s());
     if known.is_none_or(|known| *known != KeySet { serial: known.serial, ..next.clone() })
         && let Err(no) = say(node, next, true).await?
     {
@@ -49,11 +51,12 @@ pub(crate) async fn publish(node: &Arc<Node>, keyring: Keyring) -> Result<Result
     }
     let signer = keyring.signer();
     node.keyring.store(Arc::new(keyring));
-    node.writer.call(move |core| {
-        core.exchange.set_signer(signer);
-        Ok(())
-    })
-    .await?;
+    node.writer
+        .call(move |core| {
+            core.exchange.set_signer(signer);
+            Ok(())
+        })
+        .await?;
     Ok(Ok(()))
 }
 
@@ -93,6 +96,16 @@ fn schedule(node: &Node) -> Schedule {
     Schedule::new(&node.config.keys, node.directory().chain().current().rules.relay_max_s)
 }
 
+/// Revokes a signing key: partners take nothing that it signs from the moment in which they learn of it.
+pub(crate) async fn revoke(node: &Arc<Node>, key: KeyId) -> Result<Result<(), NotShared>, Fault> {
+    let mut next = Keyring::clone(&node.keyring.load());
+    let directory = node.directory();
+    match next.revoke(&key, directory.key_set(&node.me), clock::now_s(), &schedule(node), &mut entropy) {
+        Ok(changes) => put_in_use(node, next, changes).await,
+        Err(error) => Ok(Err(NotShared { reason: Reason::UnknownKey.name(), detail: error.to_string() })),
+    }
+}
+
 /// New secrets are durable before anything is signed with them or sealed to them; old ones are erased only after the key set
 /// that no longer names them is.
 async fn replace(node: &Arc<Node>, what: &[What]) -> Result<Result<(), NotShared>, Fault> {
@@ -106,13 +119,18 @@ async fn replace(node: &Arc<Node>, what: &[What]) -> Result<Result<(), NotShared
         changes.keep.extend(more.keep);
         changes.erase.extend(more.erase);
     }
-    node.writer.call(move |core| {
-        for secret in &changes.keep {
-            core.store.put_secret(secret)?;
-        }
-        Ok(())
-    })
-    .await?;
+    put_in_use(node, next, changes).await
+}
+
+async fn put_in_use(node: &Arc<Node>, next: Keyring, changes: Changes) -> Result<Result<(), NotShared>, Fault> {
+    node.writer
+        .call(move |core| {
+            for secret in &changes.keep {
+                core.store.put_secret(secret)?;
+            }
+            Ok(())
+        })
+        .await?;
     if let Err(no) = publish(node, next).await? {
         return Ok(Err(no));
     }

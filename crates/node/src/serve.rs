@@ -155,10 +155,19 @@ pub async fn run(dir: &Path, config: Config, stop: watch::Receiver<bool>) -> Res
         return Err(Error::OtherAgency { found: state.me, wanted: config.agency.id.clone() });
     }
     let keyring = Keyring::load(&store.secrets()?)?;
-    if store.snapshot()?.is_none() && !crate::waiting::wait(dir, &config, &mut store, &keyring, stop.clone()).await? {
+    let (health, metrics) = (Arc::new(Health::new()), Arc::new(Metrics::new()));
+    if let Some(ops) = config.listen.ops {
+        // The operator can look from the start on, also while the node waits for a register.
+        let listener = TcpListener::bind(ops).await.map_err(Error::Listen)?;
+        let routes = http::ops::router(Arc::clone(&health), Arc::clone(&metrics));
+        tokio::spawn(serve_http(listener, routes, stop.clone()));
+    }
+    if store.snapshot()?.is_none()
+        && !crate::waiting::wait(dir, &config, &mut store, &keyring, &health, stop.clone()).await?
+    {
         return Ok(());
     }
-    running(dir, config, store, keyring, stop).await
+    running(dir, config, store, keyring, (health, metrics), stop).await
 }
 
 /// The register as the transport asks it: members and their identity keys.
@@ -176,6 +185,7 @@ async fn running(
     config: Config,
     store: Sqlite,
     keyring: Keyring,
+    (health, metrics): (Arc<Health>, Arc<Metrics>),
     stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     let peers = TcpListener::bind(config.listen.peers).await.map_err(Error::Listen)?;
@@ -188,8 +198,6 @@ async fn running(
     let members = Arc::new(Members(Arc::clone(&directory)));
     let server_tls = ServerTls::new(Arc::clone(&leaf), members.clone()).map_err(|e| certificate(&e))?;
     let client_tls = ClientTls::new(Arc::clone(&leaf), members).map_err(|e| certificate(&e))?;
-    let metrics = Arc::new(Metrics::new());
-    let health = Arc::new(Health::new());
     let bells = Bells::default();
     let (ledger_size, _) = watch::channel(0);
     let listener = Told {
@@ -221,7 +229,8 @@ async fn running(
     if let Err(no) = keys::publish(&node, Keyring::clone(&node.keyring.load())).await? {
         return Err(Fault::Store(format!("the key set could not be made: {}", no.detail)).into());
     }
-    let flood = Flood::new(node.config.limits.flood());
+    let told = Arc::clone(&node.metrics);
+    let flood = Flood::telling(node.config.limits.flood(), move |caller| told.flood_refused(caller));
     let server = PeerServer {
         tls: server_tls,
         routes: http::peer::routes(&node, &flood),
@@ -231,11 +240,6 @@ async fn running(
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(serve_peers(peers, server, stop.clone()));
     tasks.spawn(serve_local(local, http::api::routes(&node), stop.clone()));
-    if let Some(ops) = node.config.listen.ops {
-        let listener = TcpListener::bind(ops).await.map_err(Error::Listen)?;
-        let routes = http::ops::router(Arc::clone(&health), Arc::clone(&node.metrics));
-        tasks.spawn(serve_http(listener, routes, stop.clone()));
-    }
     tasks.spawn(delivery::run(Arc::clone(&node)));
     tasks.spawn(chunks::run(Arc::clone(&node)));
     if node.config.witness.enabled {
@@ -312,7 +316,11 @@ async fn watch_room(node: &Arc<Node>, was_scarce: bool) -> bool {
 
 async fn seldom(node: &Arc<Node>) -> Result<(), Fault> {
     drop_removed(node).await?;
-    node.writer.call(|core| Ok(core.store.mailbox_expire(clock::now_s())?)).await?;
+    let waiting = node.writer.call(|core| {
+        core.store.mailbox_expire(clock::now_s())?;
+        Ok(core.store.counts()?.mailbox)
+    });
+    node.metrics.mailbox_parcels.set(i64::try_from(waiting.await?).unwrap_or(i64::MAX));
     keys::upkeep(node).await
 }
 
@@ -323,13 +331,14 @@ async fn drop_removed(node: &Arc<Node>) -> Result<(), Fault> {
     if removed.is_empty() {
         return Ok(());
     }
-    node.writer.call(move |core| {
-        for agency in &removed {
-            core.store.mailbox_drop(agency)?;
-        }
-        Ok(())
-    })
-    .await
+    node.writer
+        .call(move |core| {
+            for agency in &removed {
+                core.store.mailbox_drop(agency)?;
+            }
+            Ok(())
+        })
+        .await
 }
 
 async fn gauges(node: &Arc<Node>, health: &Health) {
@@ -337,7 +346,8 @@ async fn gauges(node: &Arc<Node>, health: &Health) {
         let mut channels = Vec::new();
         for (to, channel) in core.exchange.channels() {
             let backlog = channel.backlog();
-            let oldest = if backlog == 0 { None } else { core.store.outbox(to, channel.settled_through() + 1, 1, 1)?.pop() };
+            let oldest =
+                if backlog == 0 { None } else { core.store.outbox(to, channel.settled_through() + 1, 1, 1)?.pop() };
             let since_ms = oldest.map_or(Ok(None), |queued| core.store.held(&queued.record))?.map(|held| held.at_ms);
             channels.push((to.clone(), backlog, since_ms));
         }

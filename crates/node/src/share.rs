@@ -115,16 +115,23 @@ pub(crate) async fn share(node: &Arc<Node>, envelopes: Vec<Envelope>) -> Result<
         drafts.push(missing.map_or(Ok((envelope, attachments)), Err));
     }
     submit_signed(node, move |node, directory, signer| {
-        drafts.iter().map(|draft| match draft {
-            Ok((envelope, attachments)) => compose(node, directory, signer, envelope, attachments),
-            Err(error) => Err(error.clone()),
-        }).collect()
+        drafts
+            .iter()
+            .map(|draft| match draft {
+                Ok((envelope, attachments)) => compose(node, directory, signer, envelope, attachments),
+                Err(error) => Err(error.clone()),
+            })
+            .collect()
     })
     .await
 }
 
 /// Takes a record of this agency back.
-pub(crate) async fn retract(node: &Arc<Node>, id: RecordId, reason: String) -> Result<Result<RecordId, NotShared>, Fault> {
+pub(crate) async fn retract(
+    node: &Arc<Node>,
+    id: RecordId,
+    reason: String,
+) -> Result<Result<RecordId, NotShared>, Fault> {
     follow_up(node, id, Relation::Retracts, Retraction { reason }).await
 }
 
@@ -156,8 +163,26 @@ async fn follow_up<B: Body + Clone + Send + Sync + 'static>(
         audience.retain(|to| directory.chain().member(to).is_some());
         let header = Header {
             references: vec![Reference { relation, record: original.id() }],
-            ..header_for(node, directory, B::KIND, audience, original.header().handling.clone(), original.header().thread)
+            ..header_for(
+                node,
+                directory,
+                B::KIND,
+                audience,
+                original.header().handling.clone(),
+                original.header().thread,
+            )
         };
+        // Every recipient got the original by name.
+        let decision = node.gate.decide(&Request::about(
+            &header,
+            Action::Release { named: &[Named::Agency] },
+            &node.me,
+            directory.chain().current(),
+            clock::now_s(),
+        ));
+        if !decision.allow {
+            return vec![Err(NotShared::new(decision.rule, decision.why))];
+        }
         vec![sign(header, &body, signer).map(|record| vec![Submission { record, key: None }])]
     })
     .await?;
@@ -174,7 +199,8 @@ pub(crate) async fn say<B: Body + Clone + Send + Sync + 'static>(
     let outcomes = submit_signed(node, move |node, directory, signer| {
         let identity = by_identity.then(|| node.keyring.load().identity());
         let signer = identity.as_deref().unwrap_or(signer);
-        let header = header_for(node, directory, B::KIND, everyone(node, directory), Handling::community(), new_thread());
+        let header =
+            header_for(node, directory, B::KIND, everyone(node, directory), Handling::community(), new_thread());
         vec![sign(header, &body, signer).map(|record| vec![Submission { record, key: None }])]
     })
     .await?;
@@ -281,11 +307,8 @@ fn compose(
     }
     let key = submission_key(envelope)?;
     let thread = envelope.thread.unwrap_or_else(new_thread);
-    let audiences = if envelope.hidden_audience {
-        audience.into_iter().map(|one| vec![one]).collect()
-    } else {
-        vec![audience]
-    };
+    let audiences =
+        if envelope.hidden_audience { audience.into_iter().map(|one| vec![one]).collect() } else { vec![audience] };
     let mut submissions = Vec::new();
     for (number, audience) in audiences.into_iter().enumerate() {
         let base = Header {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Json, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{StatusCode, header};
@@ -19,7 +19,8 @@ use tokio::sync::{mpsc, watch};
 use crate::clock;
 use crate::config::Config;
 use crate::governance::{self, Founding};
-use crate::http::api::problem::Problem;
+use crate::http::api::problem::{Json, Problem};
+use crate::http::ops::Health;
 use crate::join::words_of;
 use crate::keyring::Keyring;
 use crate::net::{Peer, PeerClient, tls};
@@ -49,6 +50,7 @@ pub(crate) async fn wait(
     config: &Config,
     store: &mut Sqlite,
     keyring: &Keyring,
+    health: &Health,
     mut stop: watch::Receiver<bool>,
 ) -> Result<bool, Error> {
     let (adopted, mut adoption) = mpsc::channel(1);
@@ -72,9 +74,17 @@ pub(crate) async fn wait(
     let served = tokio::spawn(crate::net::serve_local(listener, routes, closed));
     let knocking = tokio::spawn(knock(Arc::clone(&waiting)));
     tracing::info!(agency = %waiting.me, "waiting for a register: found a community, or join one");
+    // A node that waits is well; there is no writer yet that could say so.
+    let alive = async {
+        loop {
+            health.writer_answered();
+            tokio::time::sleep(KNOCK_INTERVAL).await;
+        }
+    };
     let outcome = tokio::select! {
         adopted = adoption.recv() => adopted,
         _ = stop.wait_for(|stop| *stop) => None,
+        () = alive => None,
     };
     knocking.abort();
     // The answer to the request that brought the register is still on its way.
@@ -100,7 +110,7 @@ pub(crate) async fn wait(
 async fn status(State(waiting): State<Arc<Waiting>>) -> Response {
     let card = card(&waiting.config, &waiting.keyring);
     let inviter = waiting.joining.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|i| i.inviter.clone());
-    Json(json!({
+    axum::Json(json!({
         "agency": waiting.me,
         "party": waiting.config.agency.party,
         "name": waiting.config.agency.name,
@@ -114,7 +124,7 @@ async fn status(State(waiting): State<Arc<Waiting>>) -> Response {
 }
 
 async fn keys(State(waiting): State<Arc<Waiting>>) -> Response {
-    Json(crate::keys::describe(&waiting.keyring, None)).into_response()
+    axum::Json(crate::keys::describe(&waiting.keyring, None)).into_response()
 }
 
 async fn found(State(waiting): State<Arc<Waiting>>, Json(founding): Json<Founding>) -> Response {
@@ -141,7 +151,9 @@ async fn answer_founding(waiting: &Waiting, file: &[u8]) -> Response {
             }
             ([(header::CONTENT_TYPE, "application/octet-stream"), (ENACTED, enacted.as_str())], file).into_response()
         }
-        Err(reason) => Problem::refused(reason.name(), "this is no founding file that this agency can approve").into_response(),
+        Err(reason) => {
+            Problem::refused(reason.name(), "this is no founding file that this agency can approve").into_response()
+        }
     }
 }
 
@@ -172,7 +184,7 @@ async fn join(State(waiting): State<Arc<Waiting>>, Json(request): Json<JoinReque
         "own_words": words_of(&card(&waiting.config, &waiting.keyring).identity),
     });
     *waiting.joining.lock().unwrap_or_else(PoisonError::into_inner) = Some(invitation);
-    (StatusCode::ACCEPTED, Json(answer)).into_response()
+    (StatusCode::ACCEPTED, axum::Json(answer)).into_response()
 }
 
 async fn no_register() -> Response {

@@ -1,8 +1,8 @@
 //! The messages between nodes that are not parcels; `docs/protocol.md`, "Transport between nodes", describes them.
 
+use minicbor::{Decode, Encode, bytes::ByteVec};
 use mufakat_exchange::Chain;
 use mufakat_record::{AgencyId, Digest, Reason, cbor};
-use minicbor::{Decode, Encode, bytes::ByteVec};
 
 /// What two nodes tell each other when one comes up or has new keys. The answer is the other's.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

@@ -12,7 +12,6 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use tokio::sync::{mpsc, oneshot};
 
-
 /// How many pieces of work may wait; beyond that a caller is told that the node is overloaded.
 pub(crate) const QUEUE_MAX: usize = 1024;
 /// How many pieces of work one transaction may hold.

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use mufakat_exchange::{Batch, Change, Directory, Refusal, Submission};
+use mufakat_record::kinds::Body;
 use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::kinds::report::{Report, ReportType};
 use mufakat_record::kinds::retraction::Retraction;
-use mufakat_record::kinds::Body;
 use mufakat_record::{AgencyId, Digest, Draft, RecordId, Reference, Relation, ThreadId, Verified};
 use mufakat_store::{Options, Page, Queries, Sqlite, Store};
 
@@ -67,7 +67,10 @@ enum What {
     /// Takes back what an earlier order shared.
     Retract(usize),
     NewKeys,
-    Register { removed: Option<usize>, admitted: Option<usize> },
+    Register {
+        removed: Option<usize>,
+        admitted: Option<usize>,
+    },
 }
 
 impl World {
@@ -336,13 +339,11 @@ impl World {
                 vec![keys.key_set(epoch, register, everyone)]
             }
             What::Register { removed, admitted } => {
-                return self.propose(node, &directory, everyone, *removed, *admitted);
+                return self.propose(order, &directory, everyone, *removed, *admitted);
             }
             _ if to.is_empty() => Vec::new(),
             What::Report => vec![sign(head(to, Report::KIND), &body, &signer)],
-            What::Hidden => {
-                to.into_iter().map(|to| sign(head(vec![to], Report::KIND), &body, &signer)).collect()
-            }
+            What::Hidden => to.into_iter().map(|to| sign(head(vec![to], Report::KIND), &body, &signer)).collect(),
             What::Expiring => {
                 let mut header = head(to, Report::KIND);
                 header.expires = Some(now_s + 86_400);
@@ -359,7 +360,8 @@ impl World {
                 }
                 let retract = |id: &RecordId| {
                     let audience = self.minted.get(id).map(|minted| minted.audience.clone()).unwrap_or_default();
-                    let audience: Vec<_> = audience.into_iter().filter(|to| directory.chain().member(to).is_some()).collect();
+                    let audience: Vec<_> =
+                        audience.into_iter().filter(|to| directory.chain().member(to).is_some()).collect();
                     let mut header = head(audience, Retraction::KIND);
                     header.references = vec![Reference { relation: Relation::Retracts, record: *id }];
                     let body = Retraction { reason: format!("EXERCISE {}", marker_text(order.marker)) };
@@ -374,16 +376,16 @@ impl World {
     /// The next version of the register with the proposer's approval, once no other one is under way.
     fn propose(
         &mut self,
-        node: usize,
+        order: &Order,
         directory: &Directory,
         everyone: Vec<AgencyId>,
         removed: Option<usize>,
         admitted: Option<usize>,
     ) -> Result<Option<Vec<Verified>>, Stop> {
-        let now = directory.chain().current();
-        let latest = self.nodes.iter().map(|n| n.register_version).max().unwrap_or_default().max(self.proposing.unwrap_or(1));
-        let mine = self.proposing == Some(now.version + 1) && self.removing_or_admitting(removed, admitted);
-        if now.version < latest && !mine {
+        let (node, now) = (order.node, directory.chain().current());
+        let (latest, by) = self.proposing.unwrap_or((1, order.marker));
+        // Two versions with one number would both be approved by people who do not look: the register would fork for good.
+        if now.version < latest && !(by == order.marker && latest == now.version + 1) {
             return Ok(None);
         }
         let mut next = RegisterVersion {
@@ -402,7 +404,7 @@ impl World {
             next.agencies.push(entry(&self.nodes[admitted].keys, &party, false));
             next.agencies.sort_by(|a, b| a.id.cmp(&b.id));
         }
-        self.proposing = Some(next.version);
+        self.proposing = Some((next.version, order.marker));
         let hash = next.hash();
         let register = directory.chain().hash();
         let signer = self.core(node)?.exchange.signer();
@@ -410,13 +412,10 @@ impl World {
         let head = header(&self.nodes[node].id, everyone.clone(), register, RegisterVersion::KIND, now_s);
         let keys = &self.nodes[node].keys;
         let records = vec![sign(head, &next, &signer), approval(keys, next.version, hash, register, everyone)];
-        self.tell(|_| format!("{node}: proposes version {}, removing {removed:?}, admitting {admitted:?}", next.version));
+        self.tell(|_| {
+            format!("{node}: proposes version {}, removing {removed:?}, admitting {admitted:?}", next.version)
+        });
         Ok(Some(records))
-    }
-
-    fn removing_or_admitting(&self, removed: Option<usize>, admitted: Option<usize>) -> bool {
-        let removing = removed.is_some_and(|removed| self.removing.contains(&removed));
-        removing || admitted.is_some_and(|admitted| self.nodes[admitted].role == Role::Outsider)
     }
 
     /// A speaker approves what is proposed.
@@ -428,7 +427,8 @@ impl World {
         let party = party_of(&me);
         let directory = self.directory(node)?;
         let open = self.core(node)?.exchange.governance().open();
-        let open: Vec<_> = open.filter(|(_, _, by)| !by.contains(&&party)).map(|(hash, v, _)| (*hash, v.version)).collect();
+        let open: Vec<_> =
+            open.filter(|(_, _, by)| !by.contains(&&party)).map(|(hash, v, _)| (*hash, v.version)).collect();
         let everyone: Vec<AgencyId> = directory.partners(&me).cloned().collect();
         for (hash, version) in open {
             let register = self.directory(node)?.chain().hash();
@@ -449,9 +449,8 @@ impl World {
 
     /// An agency that has come into the register begins with what its inviter knows.
     pub(crate) fn admit(&mut self, directory: &Directory) -> Result<(), Stop> {
-        let new = |n: &usize| {
-            self.nodes[*n].role == Role::Outsider && directory.chain().member(&self.nodes[*n].id).is_some()
-        };
+        let new =
+            |n: &usize| self.nodes[*n].role == Role::Outsider && directory.chain().member(&self.nodes[*n].id).is_some();
         let Some(node) = (0..self.nodes.len()).find(new) else { return Ok(()) };
         self.nodes[node].role = Role::Honest;
         let members: Vec<AgencyId> = directory.chain().current().members().map(|a| a.id.clone()).collect();
@@ -512,6 +511,8 @@ impl World {
         }
         drop(store);
         self.nodes[node].restored = true;
+        // Only a greeting tells partners what a restored node lacks, and relays carry no greetings: it needs a way to each.
+        self.without_way.retain(|(a, b)| *a != node && *b != node);
         self.tell(|_| format!("{node}: restored to {} leaves, epoch {epoch}", snapshot.ledger_size));
         self.start(node)
     }

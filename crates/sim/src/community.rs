@@ -128,13 +128,7 @@ pub(crate) fn sign<B: Body>(header: Header, body: &B, key: &SigningKey) -> Verif
 }
 
 /// An approval of a version.
-pub(crate) fn approval(
-    keys: &Keys,
-    version: u64,
-    hash: Digest,
-    register: Digest,
-    audience: Vec<AgencyId>,
-) -> Verified {
+pub(crate) fn approval(keys: &Keys, version: u64, hash: Digest, register: Digest, audience: Vec<AgencyId>) -> Verified {
     let header = header(&keys.id, audience, register, RegisterApproval::KIND, BEGIN_S);
     sign(header, &RegisterApproval { version, hash }, &keys.identity)
 }

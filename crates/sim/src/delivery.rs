@@ -49,9 +49,8 @@ impl World {
             Plan::Direct(first) | Plan::Relay(first) => core.store.outbox(&id, first, COUNT_MAX, BYTES_MAX),
             Plan::Idle | Plan::Wait(_) => Ok(Vec::new()),
         };
-        let load = load.map_err(|e| {
-            self.failure(Invariant::WorksAlone, &[node, to], format!("the outbox cannot be read: {e}"))
-        })?;
+        let load = load
+            .map_err(|e| self.failure(Invariant::WorksAlone, &[node, to], format!("the outbox cannot be read: {e}")))?;
         match plan {
             Plan::Idle => Ok(()),
             // An attempt is under way, and its end wakes the sender.
@@ -143,7 +142,11 @@ impl World {
         let signer = self.core(node)?.exchange.signer();
         let sealed = parcel::seal(outer, records, &key, &signer, self.dice.bytes());
         let sealed = sealed.map_err(|reason| {
-            self.failure(Invariant::WorksAlone, &[node, to], format!("a load of {} cannot be sealed: {reason}", records.len()))
+            self.failure(
+                Invariant::WorksAlone,
+                &[node, to],
+                format!("a load of {} cannot be sealed: {reason}", records.len()),
+            )
         })?;
         let bytes = sealed.to_bytes();
         self.genuine.insert(sha256(&bytes));

@@ -135,7 +135,8 @@ impl World {
     fn liar_receipts(&mut self, from: usize, node: usize, bytes: &[u8]) -> Result<Option<Reply>, Stop> {
         let Ok(directory) = self.directory(from) else { return Ok(None) };
         let Ok(parcel) = Parcel::parse(bytes) else { return Ok(None) };
-        let opened = self.nodes[node].keys.sealing(&parcel.outer.sealing_key).map(|key| parcel.open(&key, &*directory, 0));
+        let opened =
+            self.nodes[node].keys.sealing(&parcel.outer.sealing_key).map(|key| parcel.open(&key, &*directory, 0));
         let Some(Ok(records)) = opened else { return Ok(Some(Reply::Refused(Reason::UnknownSealingKey, 0))) };
         for record in &records {
             self.search(node, record, "what the liar opened")?;
@@ -295,10 +296,13 @@ impl World {
                 let header = header(&me, vec![target], register, Report::KIND, issued_at);
                 (one(sign(header, &body, &signer)), Expect::Rejected(&[KeyNotYetValid, KeyExpired]))
             }
-            15 => (one(sign(head(&me, &target), &body, &self.nodes[node].keys.identity)), Expect::Rejected(&[UnknownKey])),
+            15 => {
+                (one(sign(head(&me, &target), &body, &self.nodes[node].keys.identity)), Expect::Rejected(&[UnknownKey]))
+            }
             16 => {
                 // Somebody else's record, genuine, which the victim may hold: whether it does is nobody's business.
-                let may = |m: &&crate::world::Minted| m.author != me && (m.author == target || m.audience.contains(&target));
+                let may =
+                    |m: &&crate::world::Minted| m.author != me && (m.author == target || m.audience.contains(&target));
                 let known: Vec<_> = self.minted.values().filter(may).map(|m| m.bytes.clone()).collect();
                 match self.dice.pick(&known) {
                     Some(bytes) => (vec![bytes], Expect::Rejected(&[SenderNotAuthor])),
@@ -314,7 +318,14 @@ impl World {
                 (one(sign(header, &Retraction { reason: "EXERCISE".to_owned() }, &signer)), Expect::Accepted)
             }
             18 => {
-                let entries = vec![Entry { position: 1, record: RecordId([1; 32]), rejected: None, at_ms: 1, index: 1, salt: [0; 16] }];
+                let entries = vec![Entry {
+                    position: 1,
+                    record: RecordId([1; 32]),
+                    rejected: None,
+                    at_ms: 1,
+                    index: 1,
+                    salt: [0; 16],
+                }];
                 let receipt = Receipt { epoch: 1, ledger: ledger_origin(&me, 1), entries };
                 let header = header(&me, vec![target], register, Receipt::KIND, now_s);
                 (one(sign(header, &receipt, &signer)), Expect::Rejected(&[BodyNotOfKind]))
@@ -324,7 +335,14 @@ impl World {
         })
     }
 
-    fn as_expected(&mut self, victim: usize, node: usize, lie: u64, taken: &Taken, expect: &Expect) -> Result<(), Stop> {
+    fn as_expected(
+        &mut self,
+        victim: usize,
+        node: usize,
+        lie: u64,
+        taken: &Taken,
+        expect: &Expect,
+    ) -> Result<(), Stop> {
         let reasons = match taken {
             Taken::Records { receipt, .. } => {
                 let receipt = Unverified::parse(receipt.clone());
@@ -348,7 +366,11 @@ impl World {
         if right {
             return Ok(());
         }
-        let taken = if let Taken::Refused { reason, .. } = taken { format!("refused with {reason}") } else { "taken".to_owned() };
+        let taken = if let Taken::Refused { reason, .. } = taken {
+            format!("refused with {reason}")
+        } else {
+            "taken".to_owned()
+        };
         let what = format!("lie {lie}: the parcel is {taken}, the records are {reasons:?}");
         Err(self.failure(Invariant::BadInputIsAnswer, &[victim, node], what).into())
     }
@@ -391,13 +413,7 @@ impl World {
     }
 
     /// Shows one history to a witness; true when it cosigned.
-    fn shows(
-        &mut self,
-        liar: &Liar,
-        log: &mufakat_ledger::Signer,
-        witness: usize,
-        side: usize,
-    ) -> Result<bool, Stop> {
+    fn shows(&mut self, liar: &Liar, log: &mufakat_ledger::Signer, witness: usize, side: usize) -> Result<bool, Stop> {
         let history = &liar.histories[side];
         let (size, root) = (history.edge.size(), history.edge.root());
         let checkpoint = Checkpoint { origin: liar.origin.clone(), size, root, extensions: Vec::new() };
@@ -453,7 +469,12 @@ impl World {
     }
 
     /// What a relay gives to the owner of a mailbox; one that lies adds old parcels and ones of its own making.
-    pub(crate) fn forge_mail(&mut self, relay: usize, owner: usize, mut mail: Vec<(u64, Vec<u8>)>) -> Vec<(u64, Vec<u8>)> {
+    pub(crate) fn forge_mail(
+        &mut self,
+        relay: usize,
+        owner: usize,
+        mut mail: Vec<(u64, Vec<u8>)>,
+    ) -> Vec<(u64, Vec<u8>)> {
         if !self.plan.relay_lies || !self.chaos || !self.dice.chance(300) {
             return mail;
         }

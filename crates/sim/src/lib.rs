@@ -110,7 +110,8 @@ impl Stats {
 pub fn run(seed: u64, options: &Options) -> Result<Stats, Failure> {
     let memory = Path::new(MEMORY_FOLDER);
     let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-    let folder = tempfile::Builder::new().prefix("mufakat-sim-").tempdir_in(base).expect("a folder for the state files");
+    let folder =
+        tempfile::Builder::new().prefix("mufakat-sim-").tempdir_in(base).expect("a folder for the state files");
     let mut world = World::new(seed, *options, folder.path());
     // A panic of the code under test is a finding like any other, and it is to be told with what led to it.
     match catch_unwind(AssertUnwindSafe(|| world.run())) {

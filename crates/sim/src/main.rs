@@ -77,6 +77,9 @@ fn progress(state: &Mutex<(Stats, u64, Instant)>, stats: &Stats, seeds: u64) {
     state.1 += 1;
     if state.2.elapsed() >= PROGRESS {
         state.2 = Instant::now();
-        println!("{} of {seeds} seeds: {} records, {} deliveries, {} crashes", state.1, state.0.records, state.0.deliveries, state.0.crashes);
+        println!(
+            "{} of {seeds} seeds: {} records, {} deliveries, {} crashes",
+            state.1, state.0.records, state.0.deliveries, state.0.crashes
+        );
     }
 }

@@ -122,7 +122,9 @@ impl World {
         if moment == Some(Moment::BeforeCommit) {
             return Err(self.crash(node));
         }
-        if self.sabotage(Sabotage::ForgetOnCrash, 100) && batch.changes.iter().any(|c| matches!(c, Change::Arrived { .. })) {
+        if self.sabotage(Sabotage::ForgetOnCrash, 100)
+            && batch.changes.iter().any(|c| matches!(c, Change::Arrived { .. }))
+        {
             // The answer is given; what it speaks of is lost with the power.
             let _ = self.crash(node);
             return Ok(value);
@@ -254,7 +256,8 @@ impl World {
                 self.wake_at(node, to, self.now + 1);
             }
         }
-        let proposal = |c: &Change| matches!(c, Change::Keep { record, .. } if record.header().kind == RegisterVersion::KIND);
+        let proposal =
+            |c: &Change| matches!(c, Change::Keep { record, .. } if record.header().kind == RegisterVersion::KIND);
         if batch.changes.iter().any(proposal) {
             let delay = self.dice.between(500, 15_000);
             self.after(delay, Event::Act(Act::Approve { node }));
@@ -291,7 +294,11 @@ impl World {
 
     /// Whether, and when, the node loses power in the work that it is about to do.
     fn moment(&mut self, node: usize) -> Option<Moment> {
-        if !self.chaos || self.plan.crashes == 0 || self.nodes[node].core.is_none() || !self.dice.chance(self.plan.crashes) {
+        if !self.chaos
+            || self.plan.crashes == 0
+            || self.nodes[node].core.is_none()
+            || !self.dice.chance(self.plan.crashes)
+        {
             return None;
         }
         use Moment::{AfterAnswer, AfterCommit, BeforeCommit, BeforeWork};

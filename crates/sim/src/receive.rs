@@ -89,9 +89,7 @@ impl World {
                 self.adopt_register(to, parts)?;
                 Ok(Reply::Done)
             }
-            Ask::KeySet(of) => {
-                Ok(Reply::KeySet(directory.key_set_record(&self.nodes[of].id).map(<[u8]>::to_vec)))
-            }
+            Ask::KeySet(of) => Ok(Reply::KeySet(directory.key_set_record(&self.nodes[of].id).map(<[u8]>::to_vec))),
             Ask::Cosign(request) => self.asked_to_cosign(from, to, &request),
             Ask::Seen(notes) => {
                 self.compare_seen(to, &notes)?;
@@ -177,7 +175,9 @@ impl World {
                 Ok((mut batch, receipt)) => {
                     if drops {
                         let me = exchange.me();
-                        batch.changes.retain(|c| !matches!(c, Change::Keep { record, .. } if record.header().author != *me));
+                        batch
+                            .changes
+                            .retain(|c| !matches!(c, Change::Keep { record, .. } if record.header().author != *me));
                     }
                     Ok((batch, Ok(receipt)))
                 }
@@ -323,8 +323,11 @@ fn markers(mut bytes: &[u8]) -> Vec<usize> {
     let mut piece = Vec::new();
     // Reading from memory cannot fail.
     while let Ok(1..) = bytes.read_until(MARK, &mut piece) {
-        let number = piece.strip_prefix(b"MK").and_then(|rest| rest.strip_suffix(&[MARK])).filter(|rest| rest.len() == 6);
-        found.extend(number.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| digits.parse::<usize>().ok()));
+        let number =
+            piece.strip_prefix(b"MK").and_then(|rest| rest.strip_suffix(&[MARK])).filter(|rest| rest.len() == 6);
+        found.extend(
+            number.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| digits.parse::<usize>().ok()),
+        );
         piece.clear();
     }
     found

@@ -159,7 +159,10 @@ impl World {
         let partners = self.partners(node);
         let origin = |n: usize| directory.key_set(&self.nodes[n].id).map(|set| set.ledger_origin.clone());
         let suspect = self.liar.as_ref().and_then(|liar| origin(liar.node));
-        let other = self.dice.pick(&partners).and_then(|of| Some((of, directory.key_set(&self.nodes[of].id)?.ledger_origin.clone())));
+        let other = self
+            .dice
+            .pick(&partners)
+            .and_then(|of| Some((of, directory.key_set(&self.nodes[of].id)?.ledger_origin.clone())));
         if let Some(seen) = suspect.map(|origin| self.seen(node, &origin)).transpose()?.flatten() {
             for to in &partners {
                 self.ask(node, *to, Ask::Seen(vec![seen.note_text.clone()]), Call::Told)?;
@@ -223,7 +226,8 @@ impl World {
         let directory = self.directory(node)?;
         let agency = agency_of(&split.origin);
         let log = agency.as_ref().and_then(|agency| self.index(agency));
-        let holds = agency.and_then(|agency| log_key(&directory, &agency)).is_some_and(|key| split.verify(&key).is_ok());
+        let holds =
+            agency.and_then(|agency| log_key(&directory, &agency)).is_some_and(|key| split.verify(&key).is_ok());
         let honest = log.is_none_or(|log| self.nodes[log].role != Role::Liar);
         if !holds || honest {
             let what = format!("a split view of {}: its evidence holds: {holds}", split.origin);

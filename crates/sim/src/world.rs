@@ -96,8 +96,8 @@ pub(crate) struct World {
     pub(crate) relayed: Vec<Vec<u8>>,
     /// The agencies of which the register's removal is under way or done.
     pub(crate) removing: BTreeSet<usize>,
-    /// A register version is under way.
-    pub(crate) proposing: Option<u64>,
+    /// The latest register version that was proposed, and the order that did.
+    pub(crate) proposing: Option<(u64, usize)>,
     pub(crate) stats: Stats,
     trail: VecDeque<String>,
 }
@@ -370,9 +370,7 @@ impl World {
 
     /// Honest nodes that are in the register that the whole community goes by at the end.
     pub(crate) fn honest(&self) -> Vec<usize> {
-        (0..self.nodes.len())
-            .filter(|n| self.nodes[*n].role == Role::Honest && !self.removing.contains(n))
-            .collect()
+        (0..self.nodes.len()).filter(|n| self.nodes[*n].role == Role::Honest && !self.removing.contains(n)).collect()
     }
 
     pub(crate) fn sabotage(&mut self, sabotage: Sabotage, per_mille: u64) -> bool {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 /// How long anything may take that ought to happen within a moment.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long to rest between two attempts.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(30);
@@ -21,7 +21,7 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(30);
 static RUNNING: Mutex<Option<Vec<u32>>> = Mutex::new(Some(Vec::new()));
 
 /// Starts a process that [`interrupt`] ends.
-pub fn spawn(command: &mut Command) -> Result<Child> {
+pub(crate) fn spawn(command: &mut Command) -> Result<Child> {
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     let running = running.as_mut().context("interrupted")?;
     let program = command.get_program().to_owned();
@@ -31,7 +31,7 @@ pub fn spawn(command: &mut Command) -> Result<Child> {
 }
 
 /// Kills a process that [`spawn`] started, if it has not ended yet, and forgets it.
-pub fn finish(child: &mut Child) -> Result<std::process::ExitStatus> {
+pub(crate) fn finish(child: &mut Child) -> Result<std::process::ExitStatus> {
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     // Of a process that has ended already there is nothing to kill.
     let _ = child.kill();
@@ -43,7 +43,7 @@ pub fn finish(child: &mut Child) -> Result<std::process::ExitStatus> {
 }
 
 /// Kills every process that was started here, and lets no other begin. What waits for them sees it and gives up.
-pub fn interrupt() {
+pub(crate) fn interrupt() {
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     for process in running.take().into_iter().flatten() {
         // One that has ended meanwhile and is not forgotten yet cannot be killed, and need not be.
@@ -52,7 +52,7 @@ pub fn interrupt() {
 }
 
 /// Tries something until it succeeds.
-pub fn until<T>(what: &str, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+pub(crate) fn until<T>(what: &str, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let started = Instant::now();
     loop {
         match attempt() {
@@ -71,29 +71,29 @@ fn interrupted() -> bool {
 
 /// An agency as it is to be set up.
 #[derive(Debug, Clone, Copy)]
-pub struct Agency {
+pub(crate) struct Agency {
     /// Its id.
-    pub id: &'static str,
+    pub(crate) id: &'static str,
     /// Its party's id.
-    pub party: &'static str,
+    pub(crate) party: &'static str,
     /// Its name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Its party's name.
-    pub party_name: &'static str,
+    pub(crate) party_name: &'static str,
     /// Whether it relays.
-    pub relay: bool,
+    pub(crate) relay: bool,
 }
 
 /// A node that this program started, or may start.
-pub struct Node {
+pub(crate) struct Node {
     /// The agency.
-    pub agency: Agency,
+    pub(crate) agency: Agency,
     /// Its folder.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Where the node itself listens for partners.
-    pub peers_port: u16,
+    pub(crate) peers_port: u16,
     /// Where its operator looks.
-    pub ops_port: u16,
+    pub(crate) ops_port: u16,
     binary: PathBuf,
     environment: BTreeMap<String, String>,
     child: Option<Child>,
@@ -102,7 +102,7 @@ pub struct Node {
 impl Node {
     /// Makes the node's folder and keys. With `tapped` partners reach it through another port, on which a [`crate::tap::Tap`]
     /// is to listen.
-    pub fn init(binary: &Path, root: &Path, agency: Agency, tapped: Option<u16>) -> Result<Self> {
+    pub(crate) fn init(binary: &Path, root: &Path, agency: Agency, tapped: Option<u16>) -> Result<Self> {
         let dir = root.join(agency.id);
         let (peers, ops) = (free_port()?, free_port()?);
         let node = Self {
@@ -144,27 +144,27 @@ impl Node {
     }
 
     /// The file with the node's card.
-    pub fn card_file(&self) -> String {
+    pub(crate) fn card_file(&self) -> String {
         self.dir.with_extension("card").display().to_string()
     }
 
     /// Sets an environment variable for the next start.
-    pub fn set(&mut self, name: &str, value: &str) {
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
 
     /// Where the node's log goes.
-    pub fn log_file(&self) -> PathBuf {
+    pub(crate) fn log_file(&self) -> PathBuf {
         self.dir.with_extension("log")
     }
 
     /// The socket of the node.
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.dir.join(mufakat_node::SOCKET)
     }
 
     /// Starts the node and waits until it answers.
-    pub fn start(&mut self) -> Result<()> {
+    pub(crate) fn start(&mut self) -> Result<()> {
         ensure!(self.child.is_none(), "{} runs already", self.agency.id);
         let log = File::options().create(true).append(true).open(self.log_file())?;
         let mut command = Command::new(&self.binary);
@@ -185,12 +185,12 @@ impl Node {
     }
 
     /// The process, while the node runs.
-    pub fn process(&self) -> Option<u32> {
+    pub(crate) fn process(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
     /// Kills the node as a power cut would.
-    pub fn kill(&mut self) -> Result<()> {
+    pub(crate) fn kill(&mut self) -> Result<()> {
         if let Some(mut child) = self.child.take() {
             finish(&mut child)?;
         }
@@ -198,7 +198,7 @@ impl Node {
     }
 
     /// Tells the node to stop and waits for it.
-    pub fn stop(&mut self) -> Result<()> {
+    pub(crate) fn stop(&mut self) -> Result<()> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
         ensure!(told.success(), "cannot tell {} to stop", self.agency.id);
@@ -215,7 +215,7 @@ impl Node {
     }
 
     /// Runs a command of the node with `--json` and gives what it answers.
-    pub fn cli(&self, arguments: &[&str]) -> Result<Value> {
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Result<Value> {
         let output = self.command(arguments).output()?;
         if !output.status.success() {
             let complaint = String::from_utf8_lossy(&output.stderr);
@@ -229,14 +229,14 @@ impl Node {
     }
 
     /// A command of the node, not started yet.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(["--dir", &self.dir.display().to_string(), "--json"]).args(arguments);
         command
     }
 
     /// Waits until something is true of what a command answers.
-    pub fn wait(&self, what: &str, arguments: &[&str], holds: impl Fn(&Value) -> bool) -> Result<Value> {
+    pub(crate) fn wait(&self, what: &str, arguments: &[&str], holds: impl Fn(&Value) -> bool) -> Result<Value> {
         until(&format!("{} at {}", what, self.agency.id), || {
             let answer = self.cli(arguments)?;
             ensure!(holds(&answer), "the last answer was {answer}");
@@ -245,7 +245,7 @@ impl Node {
     }
 
     /// How much processor time the node has used, in seconds, as the system counts it in hundredths.
-    pub fn processor_s(&self) -> Result<f64> {
+    pub(crate) fn processor_s(&self) -> Result<f64> {
         let process = self.process().context("the node does not run")?;
         let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
         // The name of the program may hold spaces; the fields after its closing bracket cannot (proc(5)).
@@ -255,7 +255,7 @@ impl Node {
     }
 
     /// How much memory the node holds, in bytes, as the system counts it (resident set size).
-    pub fn resident_bytes(&self) -> Result<u64> {
+    pub(crate) fn resident_bytes(&self) -> Result<u64> {
         let process = self.process().context("the node does not run")?;
         let status = fs::read_to_string(format!("/proc/{process}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
@@ -272,16 +272,16 @@ impl Drop for Node {
 }
 
 /// Several nodes in one folder.
-pub struct Community {
+pub(crate) struct Community {
     /// The nodes, in the order in which they were set up.
-    pub nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
     /// The folder that holds all of theirs.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 impl Community {
     /// Makes nodes for agencies, founds a register with all of them, and starts them.
-    pub fn founded(binary: &Path, root: &Path, agencies: &[Agency], witness_interval_s: u64) -> Result<Self> {
+    pub(crate) fn founded(binary: &Path, root: &Path, agencies: &[Agency], witness_interval_s: u64) -> Result<Self> {
         let mut nodes = Vec::new();
         for agency in agencies {
             let mut node = Node::init(binary, root, *agency, None)?;
@@ -294,7 +294,7 @@ impl Community {
     }
 
     /// Founds a register with some of the nodes; each of them approves.
-    pub fn found(&self, founders: &[&Node], witness_interval_s: u64) -> Result<()> {
+    pub(crate) fn found(&self, founders: &[&Node], witness_interval_s: u64) -> Result<()> {
         let file = self.root.join("founding.register").display().to_string();
         let interval = witness_interval_s.to_string();
         let (first, others) = founders.split_first().context("somebody must found the register")?;
@@ -323,20 +323,20 @@ impl Community {
     }
 
     /// A node by its agency.
-    pub fn node(&self, agency: &str) -> &Node {
+    pub(crate) fn node(&self, agency: &str) -> &Node {
         // The names stand in this program.
         self.nodes.iter().find(|node| node.agency.id == agency).expect("an agency of the community")
     }
 
     /// A node by its agency, to start or stop it.
-    pub fn node_mut(&mut self, agency: &str) -> &mut Node {
+    pub(crate) fn node_mut(&mut self, agency: &str) -> &mut Node {
         // The names stand in this program.
         self.nodes.iter_mut().find(|node| node.agency.id == agency).expect("an agency of the community")
     }
 }
 
 /// The command that stands beside this program.
-pub fn binary() -> Result<PathBuf> {
+pub(crate) fn binary() -> Result<PathBuf> {
     let here = std::env::current_exe()?;
     let binary = here.with_file_name("mufakat");
     ensure!(binary.exists(), "{} is missing; `cargo build -p mufakat-cli` makes it", binary.display());
@@ -344,6 +344,6 @@ pub fn binary() -> Result<PathBuf> {
 }
 
 /// A port that nobody listens on just now.
-pub fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -40,7 +40,7 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How often to kill.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// How many times a node is killed
     #[arg(long, default_value_t = 30)]
     times: usize,
@@ -53,7 +53,7 @@ pub struct Args {
 }
 
 /// Runs the trial.
-pub fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let root = tempfile::tempdir()?;
     let outcome = trial(args, root.path());
     if outcome.is_err() {
@@ -174,7 +174,7 @@ fn drained(runtime: &tokio::runtime::Runtime, sender: &Node) -> Result<()> {
 /// The titles of the reports at the recipient, each with its id.
 fn received(runtime: &tokio::runtime::Runtime, recipient: &Node) -> Result<Vec<(String, String)>> {
     let rows = runtime.block_on(rows(recipient, "inbox"))?;
-    let text = |value: &Value| Ok(value.as_str().context("not text")?.to_owned());
+    let text = |value: &Value| anyhow::Ok(value.as_str().context("not text")?.to_owned());
     rows.iter().map(|row| Ok((text(&row["body"]["title"])?, text(&row["record"])?))).collect()
 }
 
@@ -182,7 +182,7 @@ fn received(runtime: &tokio::runtime::Runtime, recipient: &Node) -> Result<Vec<(
 fn receipts(runtime: &tokio::runtime::Runtime, sender: &Node) -> Result<HashMap<String, String>> {
     let rows = runtime.block_on(rows(sender, "track"))?;
     let reports = rows.iter().filter(|row| row["body"]["kind"] == "report");
-    let text = |value: &Value| Ok(value.as_str().context("not text")?.to_owned());
+    let text = |value: &Value| anyhow::Ok(value.as_str().context("not text")?.to_owned());
     reports.map(|row| Ok((text(&row["record"])?, text(&row["body"]["state"])?))).collect()
 }
 

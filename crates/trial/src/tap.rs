@@ -11,34 +11,34 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// A tap that runs as long as its runtime.
 #[derive(Clone, Default)]
-pub struct Tap {
+pub(crate) struct Tap {
     passed: Arc<AtomicU64>,
     kept: Option<Arc<Mutex<Vec<u8>>>>,
 }
 
 impl Tap {
     /// A tap that only counts.
-    pub fn counting() -> Self {
+    pub(crate) fn counting() -> Self {
         Self::default()
     }
 
     /// A tap that keeps what passes.
-    pub fn keeping() -> Self {
+    pub(crate) fn keeping() -> Self {
         Self { kept: Some(Arc::default()), ..Self::default() }
     }
 
     /// How many bytes have passed, both ways together: TLS, HTTP/2 and all.
-    pub fn passed(&self) -> u64 {
+    pub(crate) fn passed(&self) -> u64 {
         self.passed.load(Ordering::Relaxed)
     }
 
     /// What has passed, as far as it is kept.
-    pub fn kept(&self) -> Vec<u8> {
+    pub(crate) fn kept(&self) -> Vec<u8> {
         self.kept.as_ref().map(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
     }
 
     /// Passes everything that comes to `listen` on to `to`, on loopback.
-    pub async fn run(self, listen: u16, to: u16) -> io::Result<()> {
+    pub(crate) async fn run(self, listen: u16, to: u16) -> io::Result<()> {
         let listener = TcpListener::bind(("127.0.0.1", listen)).await?;
         tokio::spawn(async move {
             while let Ok((partner, _)) = listener.accept().await {
@@ -60,8 +60,7 @@ impl Tap {
 
     async fn pass(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
         let mut buffer = vec![0; 64 * 1024];
-        loop {
-            let Ok(n @ 1..) = from.read(&mut buffer).await else { break };
+        while let Ok(n @ 1..) = from.read(&mut buffer).await {
             self.passed.fetch_add(n as u64, Ordering::Relaxed);
             if let Some(kept) = &self.kept {
                 kept.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..n]);

@@ -16,11 +16,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("watch", &["record"]),
     ("views", &["record"]),
     ("formats", &["record", "ledger", "exchange"]),
-    ("store", &["record", "ledger", "exchange"]),
+    ("store", &["record", "ledger", "exchange", "views"]),
     ("store-postgres", &["store"]),
     ("node", &["record", "ledger", "exchange", "matching", "watch", "views", "formats", "store", "store-postgres"]),
     ("cli", &["node", "record", "ledger", "exchange", "store", "formats"]),
     ("sim", &["record", "ledger", "exchange", "views", "store"]),
+    ("trial", &["record", "ledger", "exchange", "store", "node"]),
     ("xtask", &[]),
 ];
 

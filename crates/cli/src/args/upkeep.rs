@@ -64,6 +64,17 @@ The identity key stays; it changes only with a version of the register.")]
         /// Which keys
         what: What,
     },
+    /// Revoke a signing key, as when somebody else may have it; partners take nothing more that it signs
+    #[command(after_help = "\
+Example:
+  mufakat keys revoke 5d0c12ab90ff3e1147a2c6d08b9f1e20
+
+The ids stand in `mufakat keys show`. If it is the key that signs now, a new one takes its place at once. What it signed and
+was accepted before stays. This cannot be undone.")]
+    Revoke {
+        /// The key, by its whole id
+        key: mufakat_record::KeyId,
+    },
 }
 
 /// Keys that can be rotated.

@@ -106,6 +106,7 @@ fn alarm_words(alarm: &Value) -> String {
 pub(super) async fn keys(client: &Client, what: Keys, output: Output) -> anyhow::Result<()> {
     let answer = match what {
         Keys::Show => client.get("/api/v1/keys").await?,
+        Keys::Revoke { key } => client.post("/api/v1/keys/revoke", &json!({ "key": key })).await?,
         Keys::Rotate { what } => client.post("/api/v1/keys/rotate", &json!({ "what": what.name() })).await?,
     };
     output.show(&answer, || keys_words(&answer))?;

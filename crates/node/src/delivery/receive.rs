@@ -108,9 +108,7 @@ pub(crate) async fn take_parcel(node: &Arc<Node>, bytes: &[u8], via: Via) -> Res
             count(node, &receipt);
             Ok(Taken::Records { sender, receipt: Box::new(receipt) })
         }
-        Err((reason, expected)) => {
-            Err(Untaken::Refused { reason, expected: Some(expected), sender: Some(sender) })
-        }
+        Err((reason, expected)) => Err(Untaken::Refused { reason, expected: Some(expected), sender: Some(sender) }),
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use mufakat_record::{AgencyId, Reason, Verified};
 use minicbor::bytes::ByteVec;
+use mufakat_record::{AgencyId, Reason, Verified};
 
 use super::receive::{Taken, Untaken};
 use super::{Undelivered, Via, call, sealed_for, sync, take_parcel};
@@ -61,9 +61,11 @@ async fn take(node: &Arc<Node>, relay: &AgencyId, parcel: &ByteVec) {
                 give_back(node, &sender, &receipt).await;
                 return;
             }
-            Err(Untaken::Refused { reason: Reason::UnknownKey | Reason::UnknownRegister, sender: Some(sender), .. })
-                if attempt == 0 =>
-            {
+            Err(Untaken::Refused {
+                reason: Reason::UnknownKey | Reason::UnknownRegister,
+                sender: Some(sender),
+                ..
+            }) if attempt == 0 => {
                 // The sender may be away; the relay has the register and everyone's key sets too.
                 sync::learn_register(node, relay).await;
                 sync::learn_keys_at(node, relay, &sender).await;

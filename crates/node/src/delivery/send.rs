@@ -38,11 +38,20 @@ enum Round {
 pub(super) async fn run(node: Arc<Node>, to: AgencyId) {
     let bell = node.bells.channel(&to);
     // A node that comes up tells its partners, so that what waits for it comes at once.
-    if let Err(error) = sync::with(&node, &to).await {
+    let greeted = tokio::select! {
+        greeted = sync::with(&node, &to) => greeted,
+        () = node.stopping() => return,
+    };
+    if let Err(error) = greeted {
         tracing::debug!(partner = %to, %error, "could not greet");
     }
     while !node.is_stopping() {
-        let nap = match round(&node, &to).await {
+        let came_of_it = tokio::select! {
+            came_of_it = round(&node, &to) => came_of_it,
+            // A partner that does not answer must not hold up the end. What is under way is sent again after the start.
+            () = node.stopping() => return,
+        };
+        let nap = match came_of_it {
             Ok(Round::Again) => continue,
             Ok(Round::Gone) => return,
             Ok(Round::Idle) => NAP,

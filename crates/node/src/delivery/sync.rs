@@ -33,7 +33,11 @@ pub(super) async fn with(node: &Arc<Node>, to: &AgencyId) -> Result<(), Undelive
 }
 
 /// Answers a partner's greeting.
-pub(crate) async fn answer_sync(node: &Arc<Node>, from: &AgencyId, theirs: &Sync) -> Result<Sync, Result<Reason, Fault>> {
+pub(crate) async fn answer_sync(
+    node: &Arc<Node>,
+    from: &AgencyId,
+    theirs: &Sync,
+) -> Result<Sync, Result<Reason, Fault>> {
     hear(node, from, theirs).await?;
     our_sync(node, from).await.map_err(|error| match error {
         Undelivered::Fault(fault) => Err(fault),
@@ -96,12 +100,11 @@ pub(crate) async fn adopt_chain(node: &Node, parts: ChainParts) -> Result<Result
         Ok(Err(reason)) => return Ok(Err(reason)),
         Err(e) => return Err(Fault::Store(e.to_string())),
     };
-    let adopted = node.writer.call(move |core| {
-        match core.exchange.adopt_chain(chain, clock::now_ms(), &mut core.random) {
+    let adopted =
+        node.writer.call(move |core| match core.exchange.adopt_chain(chain, clock::now_ms(), &mut core.random) {
             Ok(batch) => core.apply(batch).map(|()| Ok(())),
             Err(reason) => Ok(Err(reason)),
-        }
-    });
+        });
     adopted.await
 }
 

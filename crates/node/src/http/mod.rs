@@ -3,3 +3,5 @@
 pub(crate) mod api;
 pub(crate) mod ops;
 pub(crate) mod peer;
+#[cfg(test)]
+mod peer_tests;

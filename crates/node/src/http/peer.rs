@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use http::{StatusCode, header};
@@ -16,8 +17,8 @@ use mufakat_store::{Queries, Store};
 use serde::Deserialize;
 
 use crate::delivery::{Via, adopt_chain, answer_sync, receive, take_parcel};
-use crate::net::{Caller, Flood};
 use crate::net::listen::PeerRoutes;
+use crate::net::{Caller, Flood};
 use crate::node::Node;
 use crate::wire::{Problem, Sync, chain_parts};
 use crate::writer::Fault;
@@ -48,10 +49,25 @@ pub(crate) fn routes(node: &Arc<Node>, flood: &Flood) -> PeerRoutes {
         )
         .merge(witness::routes())
         .with_state(Arc::clone(node));
-    // Whoever is not in the register, or no longer, is told so and gets no other answer.
-    let no = || async { No(Reason::AuthorNotInRegister, None) };
-    let open = Router::new().route("/peer/v1/join", post(knock)).fallback(no).with_state(Arc::clone(node));
-    PeerRoutes { agencies: flood.guard(agencies), open: flood.guard(open) }
+    let open = Router::new().route("/peer/v1/join", post(knock)).fallback(elsewhere).with_state(Arc::clone(node));
+    let counted = |router: Router| router.layer(from_fn_with_state(Arc::clone(node), counted));
+    PeerRoutes { agencies: flood.guard(counted(agencies)), open: flood.guard(counted(open)) }
+}
+
+/// Every other path: a stranger is told what it is and gets no other answer; an agency, that there is nothing.
+async fn elsewhere(Extension(caller): Extension<Caller>) -> No {
+    No(if matches!(caller, Caller::Agency(_)) { Reason::NotFound } else { Reason::AuthorNotInRegister }, None)
+}
+
+/// Counts what is refused, whichever route refuses it.
+async fn counted(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    // A body above its limit is refused before any handler sees it.
+    let too_large = (response.status() == StatusCode::PAYLOAD_TOO_LARGE).then_some(Reason::Oversize);
+    if let Some(reason) = response.extensions().get::<Reason>().copied().or(too_large) {
+        node.metrics.rejected(reason);
+    }
+    response
 }
 
 /// An answer that says no, with the reason.
@@ -73,7 +89,8 @@ impl IntoResponse for No {
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let body = cbor::encode(&Problem { reason: self.0.name().to_owned(), expected: self.1 });
-        (status, [(header::CONTENT_TYPE, "application/cbor")], body).into_response()
+        // The reason goes with the answer, so that it is counted in one place.
+        (status, Extension(self.0), [(header::CONTENT_TYPE, "application/cbor")], body).into_response()
     }
 }
 
@@ -110,7 +127,6 @@ async fn parcel(State(node): State<Arc<Node>>, Extension(caller): Extension<Call
         Ok(receive::Taken::Receipts(_)) => StatusCode::NO_CONTENT.into_response(),
         Err(receive::Untaken::Refused { reason, expected, .. }) => {
             tracing::info!(partner = %caller, %reason, "a parcel was refused");
-            node.metrics.rejected(reason);
             No(reason, expected).into_response()
         }
         Err(receive::Untaken::Fault(fault)) => trouble(&fault),
@@ -145,10 +161,7 @@ async fn take_register(State(node): State<Arc<Node>>, body: Bytes) -> Response {
     };
     match adopt_chain(&node, parts).await {
         Ok(Ok(())) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Err(reason)) => {
-            node.metrics.rejected(reason);
-            No(reason, None).into_response()
-        }
+        Ok(Err(reason)) => No(reason, None).into_response(),
         Err(fault) => trouble(&fault),
     }
 }
@@ -163,10 +176,7 @@ async fn keys(State(node): State<Arc<Node>>, Path(agency): Path<String>) -> Resp
 async fn relay(State(node): State<Arc<Node>>, Extension(caller): Extension<Caller>, body: Bytes) -> Response {
     match keep_for(&node, &caller, body).await {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
-        Err(Ok(no)) => {
-            node.metrics.rejected(no.0);
-            no.into_response()
-        }
+        Err(Ok(no)) => no.into_response(),
         Err(Err(fault)) => trouble(&fault),
     }
 }

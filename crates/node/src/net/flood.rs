@@ -58,6 +58,7 @@ struct Shared {
     limits: Limits,
     measures: Mutex<HashMap<String, Measure>>,
     refused: AtomicU64,
+    tell: Box<dyn Fn(&Caller) + Send + Sync>,
 }
 
 impl Shared {
@@ -96,7 +97,13 @@ pub struct Overloaded {
 impl Flood {
     /// Measures with these limits.
     pub fn new(limits: Limits) -> Self {
-        Self(Arc::new(Shared { limits, measures: Mutex::default(), refused: AtomicU64::new(0) }))
+        Self::telling(limits, |_| {})
+    }
+
+    /// The same, with somebody who is told of each caller that is refused.
+    pub fn telling(limits: Limits, tell: impl Fn(&Caller) + Send + Sync + 'static) -> Self {
+        let (measures, refused) = (Mutex::default(), AtomicU64::new(0));
+        Self(Arc::new(Shared { limits, measures, refused, tell: Box::new(tell) }))
     }
 
     /// How many requests have been refused since the start.
@@ -113,6 +120,7 @@ impl Flood {
         let admitted = self.count(name, now);
         if admitted.is_err() {
             self.0.refused.fetch_add(1, Ordering::Relaxed);
+            (self.0.tell)(caller);
         }
         admitted.map(|()| Place { shared: self.0.clone(), caller: name.to_owned() })
     }

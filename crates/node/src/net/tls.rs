@@ -380,7 +380,7 @@ impl ClientTls {
         Ok(Self { config: Arc::new(config), directory })
     }
 
-    pub(super) fn config(&self) -> Arc<ClientConfig> {
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
         self.config.clone()
     }
 
@@ -390,7 +390,7 @@ impl ClientTls {
 }
 
 /// The name under which TLS knows an agency.
-pub(super) fn server_name(agency: &str) -> Result<ServerName<'static>, Error> {
+pub(crate) fn server_name(agency: &str) -> Result<ServerName<'static>, Error> {
     check_agency(agency)?;
     ServerName::try_from(format!("{agency}{NAME_SUFFIX}")).map_err(|_| Error::AgencyId(agency.to_owned()))
 }

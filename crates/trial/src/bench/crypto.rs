@@ -18,9 +18,9 @@ const IN_PARCEL: usize = 256;
 
 /// What the cryptography of one record costs, in seconds of one core, at both ends together.
 #[derive(Debug, Clone, Copy)]
-pub struct Bare {
+pub(crate) struct Bare {
     /// Sign, verify, a share of sealing and opening a parcel, and two hashes.
-    pub record_s: f64,
+    pub(crate) record_s: f64,
 }
 
 struct OneKey(KeyState);
@@ -32,7 +32,7 @@ impl KeyBook for OneKey {
 }
 
 /// Measures the limits on one core.
-pub fn measure(figures: &Figures, quick: bool) -> Result<Bare> {
+pub(crate) fn measure(figures: &Figures, quick: bool) -> Result<Bare> {
     let rounds = if quick { 4 } else { 16 };
     let signer = SigningKey::from_seed(&[1; 32]);
     let sealing = SealingKey::from_seed(&[2; 32]);

@@ -29,10 +29,11 @@ fn agency(id: &'static str) -> Agency {
 }
 
 /// Measures all of it.
-pub fn measure(figures: &Figures, size: Size, bare: Bare) -> Result<()> {
+pub(crate) fn measure(figures: &Figures, size: Size, bare: Bare) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let binary = binary()?;
-    let two = ["exchange.records", "exchange.of_limit", "exchange.latency", "exchange.backlog", "exchange.wire", "node.idle"];
+    let two =
+        ["exchange.records", "exchange.of_limit", "exchange.latency", "exchange.backlog", "exchange.wire", "node.idle"];
     if figures.wants(&two) {
         let root = tempfile::tempdir()?;
         let mut community = two_nodes(&binary, root.path(), None)?;

@@ -27,7 +27,7 @@ const STARTS: usize = 5;
 const NAMES: [&str; 2] = ["vn-police", "ru-police"];
 
 /// Measures on a store that is filled for it.
-pub fn measure(figures: &Figures, size: Size) -> Result<()> {
+pub(crate) fn measure(figures: &Figures, size: Size) -> Result<()> {
     if !figures.wants(&["ledger.proof", "node.start"]) {
         return Ok(());
     }
@@ -117,6 +117,7 @@ fn sign(signer: &SigningKey, register: Digest, number: u64) -> Result<Submission
         references: Vec::new(),
         expires: None,
     };
-    let record = Draft { header, body: body.to_body() }.sign(signer).map_err(|reason| anyhow!("cannot sign: {reason}"))?;
+    let record =
+        Draft { header, body: body.to_body() }.sign(signer).map_err(|reason| anyhow!("cannot sign: {reason}"))?;
     Ok(Submission { record, key: None })
 }

@@ -21,12 +21,12 @@ fn report(number: usize) -> Value {
 }
 
 /// A line of a bulk submission.
-pub fn envelope(number: usize, to: &[&str]) -> String {
+pub(crate) fn envelope(number: usize, to: &[&str]) -> String {
     json!({"to": to, "tlp": "AMBER", "body": report(number)}).to_string()
 }
 
 /// Lines of a bulk submission, ready to be sent.
-pub fn lines(count: usize, to: &[&str]) -> Vec<Bytes> {
+pub(crate) fn lines(count: usize, to: &[&str]) -> Vec<Bytes> {
     let mut blocks = Vec::new();
     let mut block = Vec::with_capacity(70 * 1024);
     for number in 0..count {
@@ -41,7 +41,7 @@ pub fn lines(count: usize, to: &[&str]) -> Vec<Bytes> {
 }
 
 /// Hands everything in, and returns when all of it is durable. Any refusal is an error.
-pub async fn submit(socket: &Path, blocks: Vec<Bytes>, count: usize) -> Result<()> {
+pub(crate) async fn submit(socket: &Path, blocks: Vec<Bytes>, count: usize) -> Result<()> {
     let (sender, receiver) = tokio::sync::mpsc::channel(4);
     let feed = tokio::spawn(async move {
         for block in blocks {
@@ -65,7 +65,7 @@ pub async fn submit(socket: &Path, blocks: Vec<Bytes>, count: usize) -> Result<(
 }
 
 /// Shares one report.
-pub async fn share_one(socket: &Path, number: usize, to: &[&str]) -> Result<String> {
+pub(crate) async fn share_one(socket: &Path, number: usize, to: &[&str]) -> Result<String> {
     let answer = post(socket, "/api/v1/records", envelope(number, to)).await?;
     Ok(answer["records"][0]["id"].as_str().context("no id")?.to_owned())
 }
@@ -80,14 +80,14 @@ async fn post(socket: &Path, path: &str, body: String) -> Result<Value> {
 }
 
 /// Asks the node something.
-pub async fn get(socket: &Path, path: &str) -> Result<Value> {
+pub(crate) async fn get(socket: &Path, path: &str) -> Result<Value> {
     let answer = local_client::request(socket, Method::GET, path, None, Body::empty()).await?;
     ensure!(answer.status.is_success(), "{path}: {}", answer.status);
     Ok(serde_json::from_slice(&answer.bytes(ANSWER_BYTES_MAX).await?)?)
 }
 
 /// How many records wait for a receipt, at all partners together.
-pub async fn backlog(socket: &Path) -> Result<u64> {
+pub(crate) async fn backlog(socket: &Path) -> Result<u64> {
     let status = get(socket, "/api/v1/status").await?;
     let partners = status["partners"].as_array().context("no partners")?;
     Ok(partners.iter().filter_map(|partner| partner["backlog"].as_u64()).sum())

@@ -13,7 +13,7 @@ use serde_json::json;
 
 /// What to measure, and how.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// What to measure
     part: Part,
     /// One JSON line for each figure
@@ -35,24 +35,24 @@ enum Part {
 
 /// How much work each measurement does.
 #[derive(Debug, Clone, Copy)]
-pub struct Size {
+pub(crate) struct Size {
     /// Records of the steady flow.
-    pub steady: usize,
+    pub(crate) steady: usize,
     /// Seconds of the flow at 100 records a second.
-    pub paced_s: u64,
+    pub(crate) paced_s: u64,
     /// Records to ten recipients.
-    pub fanout: usize,
+    pub(crate) fanout: usize,
     /// Records that wait for a partner that is away.
-    pub backlog: usize,
+    pub(crate) backlog: usize,
     /// Records of the large store.
-    pub large: u64,
+    pub(crate) large: u64,
 }
 
 const FULL: Size = Size { steady: 40_000, paced_s: 10, fanout: 4_000, backlog: 100_000, large: 1_000_000 };
 const QUICK: Size = Size { steady: 8_000, paced_s: 4, fanout: 600, backlog: 10_000, large: 100_000 };
 
 /// Prints figures as they are measured.
-pub struct Figures {
+pub(crate) struct Figures {
     json: bool,
     quick: bool,
     only: Option<String>,
@@ -60,12 +60,12 @@ pub struct Figures {
 
 impl Figures {
     /// Whether any of these figures is wanted.
-    pub fn wants(&self, names: &[&str]) -> bool {
+    pub(crate) fn wants(&self, names: &[&str]) -> bool {
         self.only.as_ref().is_none_or(|only| names.iter().any(|name| name.starts_with(only.as_str())))
     }
 
     /// One figure.
-    pub fn put(&self, name: &str, value: f64, unit: &str) {
+    pub(crate) fn put(&self, name: &str, value: f64, unit: &str) {
         if self.json {
             println!("{}", json!({"name": name, "value": rounded(value), "unit": unit, "quick": self.quick}));
         } else {
@@ -74,7 +74,7 @@ impl Figures {
     }
 
     /// A word on what happens, for people.
-    pub fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         eprintln!("  {text}");
     }
 }
@@ -85,14 +85,14 @@ fn rounded(value: f64) -> f64 {
 }
 
 /// The value below which `share` of the values lie. The values need not be sorted.
-pub fn percentile(values: &mut [f64], share: f64) -> f64 {
+pub(crate) fn percentile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let at = ((values.len() as f64 * share).ceil() as usize).saturating_sub(1);
     values.get(at).copied().unwrap_or(f64::NAN)
 }
 
 /// Runs the benchmark.
-pub fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let Part::Exchange = args.part;
     let figures = Figures { json: args.json, quick: args.quick, only: args.only.clone() };
     let size = if args.quick { QUICK } else { FULL };

@@ -63,10 +63,13 @@ pub(super) fn run(demo: &mut Demo) -> Result<()> {
     let seconds = began.elapsed().as_secs_f64();
     demo.report.check(format!("{RU} is started again; every delivery has its receipt"), true, 0);
 
+    let (mut lost, mut twice) = (0, 0);
     for agency in recipients {
         let all = titles(demo.node(agency), ID)?;
         let bulk: Vec<&String> = all.iter().filter(|title| title.starts_with(TITLE)).collect();
         let different = bulk.iter().collect::<BTreeSet<_>>().len();
+        lost += RECORDS.saturating_sub(different);
+        twice += bulk.len() - different;
         let found = format!("{} records, {different} different", bulk.len());
         let what = format!("{agency} has {} of {RECORDS}, none lost, none twice", bulk.len());
         demo.report.check(what, bulk.len() == RECORDS && different == RECORDS, found);
@@ -74,7 +77,8 @@ pub(super) fn run(demo: &mut Demo) -> Result<()> {
     fsck(demo)?;
     demo.report.figure("kills", KILLS.len() as f64, "");
     demo.report.figure("records", RECORDS as f64, "");
-    demo.report.figure("lost", 0.0, "");
+    demo.report.figure("lost", lost as f64, "");
+    demo.report.figure("twice", twice as f64, "");
     demo.report.figure("with both kills", RECORDS as f64 / seconds, "records/s");
     Ok(())
 }

@@ -65,12 +65,17 @@ impl Marker {
     /// A STIX bundle with the mark in one of its objects, and where it comes from.
     pub(crate) fn bundle(&self) -> Result<(Vec<u8>, String)> {
         let file = data_file(BUNDLE);
-        let (mut bundle, told) = if file.is_file() {
+        let (bundle, told) = if file.is_file() {
             let bundle: Value = serde_json::from_slice(&fs::read(&file)?)?;
             (bundle, format!("{BUNDLE} (OASIS, BSD-3-Clause)"))
         } else {
             (invented(), format!("an INVENTED bundle, because {} is missing", file.display()))
         };
+        Ok((self.marked(bundle)?, told))
+    }
+
+    /// The bundle with one object more.
+    fn marked(&self, mut bundle: Value) -> Result<Vec<u8>> {
         let objects = bundle["objects"].as_array_mut().context("the bundle has no objects")?;
         let about = objects.first().map(|object| object["id"].clone()).context("the bundle is empty")?;
         let (own, rest) = (&self.0[..8], &self.0[20..]);
@@ -80,7 +85,7 @@ impl Marker {
             "created": "2026-11-21T00:00:00.000Z", "modified": "2026-11-21T00:00:00.000Z",
             "content": format!("EXERCISE {}", self.0), "object_refs": [about],
         }));
-        Ok((serde_json::to_vec_pretty(&bundle)?, told))
+        Ok(serde_json::to_vec_pretty(&bundle)?)
     }
 }
 
@@ -139,10 +144,11 @@ mod tests {
     #[test]
     fn the_bundle_holds_the_mark_once() {
         let marker = Marker::new();
-        let (bundle, _) = marker.bundle().unwrap();
-        assert_eq!(marker.count_in(&bundle), 1);
-        let bundle: Value = serde_json::from_slice(&bundle).unwrap();
-        let note = bundle["objects"].as_array().unwrap().last().unwrap();
-        assert_eq!(note["id"].as_str().unwrap().len(), "note--".len() + 36);
+        for bundle in [marker.marked(invented()).unwrap(), marker.bundle().unwrap().0] {
+            assert_eq!(marker.count_in(&bundle), 1);
+            let bundle: Value = serde_json::from_slice(&bundle).unwrap();
+            let note = bundle["objects"].as_array().unwrap().last().unwrap();
+            assert_eq!(note["id"].as_str().unwrap().len(), "note--".len() + 36);
+        }
     }
 }

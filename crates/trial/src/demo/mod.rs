@@ -168,6 +168,7 @@ impl Demo {
         for (agency, what) in [(RU, "inbox"), (VN, "track"), (HUB, "register log"), (ID, "status")] {
             self.report.say(&format!("  {command} --dir {root}/{agency} {what}"));
         }
+        self.report.say(&format!("  curl http://127.0.0.1:{}/metrics", self.node(HUB).ops_port));
         self.report.say("Ctrl-C ends it.");
         self.runtime.block_on(interrupted).context("cannot wait for Ctrl-C")
     }

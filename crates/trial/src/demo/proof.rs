@@ -31,8 +31,8 @@ pub(super) fn run(demo: &mut Demo) -> Result<()> {
     let (receipts, related, witnesses) = (count("receipts"), count("related"), count("witnesses"));
     let whole = receipts == 4 && related == 5 && witnesses > 0 && statement["quorum"]["met"] == true;
     let what = format!(
-        "`mufakat verify` believes the evidence for the retracted record: {receipts} receipts, the retraction, \
-         {} answers, {witnesses} witnesses",
+        "`mufakat verify` believes the retracted record's evidence: {receipts} receipts, retraction, {} answers, \
+         {witnesses} witnesses",
         related.saturating_sub(1)
     );
     demo.report.check(what, whole && statement["root_expected"] == true, &statement);

@@ -30,6 +30,7 @@ fn retract(demo: &mut Demo) -> Result<()> {
     };
     let gone = all.iter().filter(gone).count();
     demo.report.check(format!("its content is gone at {gone} of 4"), gone == 4, gone);
+    demo.report.figure("deleted when taken back", deleted as f64, "");
     demo.retracted = record;
     Ok(())
 }
@@ -43,7 +44,7 @@ fn remove(demo: &mut Demo) -> Result<()> {
     let at_sender = demo.share(HUB, &[SG], "EXERCISE queued at its sender", "EXERCISE", &[])?;
     let track = demo.node(HUB).cli(&["track", &at_sender])?;
     let queued = recipient(&track, SG)["state"] == "queued";
-    let what = format!("{SG} is down; one report for it waits at {HUB} for {VN}, one at its sender {HUB}");
+    let what = format!("{SG} is down; a report of {VN} waits for it at the hub, and one of {HUB} at its sender");
     demo.report.check(what, queued, &track);
 
     found::version(demo, VN, &["--remove", SG], &[HUB, ID], 4)?;
@@ -99,8 +100,7 @@ fn refused(demo: &mut Demo, before: usize) -> Result<()> {
     let track = demo.node(ID).cli(&["track", &record, "--wait", "--timeout", TIMEOUT])?;
     let accepted = in_state(&track, "accepted");
     demo.report.check(format!("{ID} shares with the rest: {accepted} of 3 accept"), accepted == 3, &track);
-    demo.report.figure("answers to the retraction", 4.0, "");
-    demo.report.figure("records that reached the removed agency", (after - before.min(after)) as f64, "");
+    demo.report.figure("reached the removed agency", after.saturating_sub(before) as f64, "");
     Ok(())
 }
 

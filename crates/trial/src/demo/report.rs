@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 /// How wide a line is before its time.
 const LINE_WIDTH: usize = 112;
-/// The step that an error ended; those after it did not run.
+/// How much of what was found instead stands on a line; all of it is in the JSON report.
+const FOUND_CHARS_MAX: usize = 400;
+/// What the table says of steps after one that an error ended.
 const NOT_RUN: &str = "not run";
 
 /// Everything that was shown.
@@ -100,7 +102,8 @@ impl Report {
     pub(crate) fn check(&mut self, what: impl Into<String>, held: bool, found: impl Display) {
         let (what, found) = (what.into(), found.to_string());
         let elapsed = std::mem::replace(&mut self.line_at, Instant::now()).elapsed();
-        let line = if held { format!("  ✓ {what}") } else { format!("  ✗ {what}; found: {found}") };
+        let beginning: String = found.chars().take(FOUND_CHARS_MAX).collect();
+        let line = if held { format!("  ✓ {what}") } else { format!("  ✗ {what}; found: {beginning}") };
         let room = LINE_WIDTH.saturating_sub(line.chars().count());
         self.say(&format!("{line}{}{:>6.1} s", " ".repeat(room), elapsed.as_secs_f64()));
         self.current().checks.push(Check { what, held, found });
@@ -164,7 +167,9 @@ mod tests {
 
     fn report(outcomes: &[(bool, bool)]) -> Report {
         let mut report = Report::new(true);
-        ["one", "two", "three"].map(|name| report.plan(name, "something"));
+        for name in ["one", "two", "three"] {
+            report.plan(name, "something");
+        }
         for (check, result) in outcomes {
             report.begin();
             report.check("a thing", *check, "nothing");
