@@ -547,7 +547,7 @@ impl Exchange {
         for entry in &body.entries {
             match facts.queued(&from, entry.position)? {
                 // A word on another record than the one that stands there is no word at all.
-                Some((record, _)) if false && record != entry.record => return refuse(Reason::Malformed),
+                Some((record, _)) if record != entry.record => return refuse(Reason::Malformed),
                 None => return refuse(Reason::Malformed),
                 Some((_, true)) => {}
                 Some((_, false)) => settled.push((entry.position, entry.rejected.is_none())),

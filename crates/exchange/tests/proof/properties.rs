@@ -255,7 +255,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         3 => any::<u32>().prop_map(|jitter| Outcome::Failure { jitter }),
         1 => Just(Outcome::Pending),
     ];
-    let after_ms = prop_oneof![0..2_000u64, 0..WAIT_MS_MAX * 2, Just(RELAY_PATIENCE_MS + 1)];
+    let after_ms =
+        prop_oneof![2 => 0..50u64, 1 => 0..2_000u64, 1 => 0..WAIT_MS_MAX * 2, 1 => Just(RELAY_PATIENCE_MS + 1)];
     let event = prop_oneof![
         3 => Just(Event::Assign),
         2 => any::<Index>().prop_map(Event::Settle),

@@ -439,20 +439,30 @@ fn proposals_and_early_approvals_beyond_the_limit() {
 /// Approvals of what was decided without them do not stay in the way of those to come.
 #[test]
 fn a_decision_makes_room() {
-    let mut cc = Node::new("cc");
-    for n in 0..EARLY_APPROVALS_MAX as u8 {
-        cc.take("aa", &[&approval("aa", 2, Digest([n; 32]), founding().hash())]);
-    }
     let next = following(&founding(), |_| {});
-    cc.adopt_chain(chain_of(std::slice::from_ref(&next))).unwrap();
-    cc.crash();
     let third = following(&next, |v| remove(v, "dd"));
-    cc.take("aa", &[&approval("aa", 3, third.hash(), next.hash())]);
-    cc.take("bb", &[&approval("bb", 3, third.hash(), next.hash())]);
-    let proposal =
-        signed(header("bb", &["aa", "cc"], "register-version", next.hash()), &third.to_body(), &signer("bb"));
-    cc.take("bb", &[&proposal]);
-    assert_eq!(cc.version(), 3);
+    for (crash, taken_over) in [(false, true), (true, true), (false, false), (true, false)] {
+        let mut cc = Node::new("cc");
+        for n in 0..EARLY_APPROVALS_MAX as u8 {
+            cc.take("aa", &[&approval("aa", 2, Digest([n; 32]), founding().hash())]);
+        }
+        if taken_over {
+            cc.adopt_chain(chain_of(std::slice::from_ref(&next))).unwrap();
+        } else {
+            cc.take("bb", &[&Node::new("bb").record(&["aa", "cc", "dd"], &next, &[])]);
+            cc.take("bb", &[&approval("bb", 2, next.hash(), founding().hash())]);
+            cc.share(&[&approval("cc", 2, next.hash(), founding().hash())]);
+        }
+        assert_eq!(cc.version(), 2);
+        if crash {
+            cc.crash();
+        }
+        cc.take("aa", &[&approval("aa", 3, third.hash(), next.hash())]);
+        cc.take("bb", &[&approval("bb", 3, third.hash(), next.hash())]);
+        let header = header("bb", &["aa", "cc"], "register-version", next.hash());
+        cc.take("bb", &[&signed(header, &third.to_body(), &signer("bb"))]);
+        assert_eq!(cc.version(), 3, "crash {crash}, taken over {taken_over}");
+    }
 }
 
 #[test]
