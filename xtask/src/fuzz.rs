@@ -60,7 +60,7 @@ const TARGETS: &[Target] = &[
     Target { name: "witness_request", seeds: requests },
     Target { name: "tlog_proof", seeds: proofs },
     Target { name: "tile_path", seeds: paths },
-    Target { name: "evidence", seeds: |root| messages(root, "evidence") },
+    Target { name: "evidence", seeds: bundles },
 ];
 
 impl Run for Args {
@@ -188,7 +188,8 @@ fn run_one(root: &Path, folder: &Path, target: &Target, seconds: u64) -> anyhow:
         .arg(format!("-timeout={INPUT_SECONDS_MAX}"))
         .arg(format!("-rss_limit_mb={MEMORY_MIB_MAX}"))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
-        .arg("-print_final_stats=1")
+        // Comparisons that come nearer to equal count as progress; the texts of this protocol are full of them.
+        .args(["-use_value_profile=1", "-print_final_stats=1"])
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot start the target {}", target.name))?;
@@ -238,10 +239,34 @@ fn members<'a>(file: &'a Value, name: &'a str) -> anyhow::Result<impl Iterator<I
     Ok(list.iter().filter_map(move |vector| vector.get(name)))
 }
 
-/// The messages of a file, those left out that are told as a change of another.
+/// The messages of a file.
 fn messages(root: &Path, file: &str) -> anyhow::Result<Vec<Vec<u8>>> {
     let file = vectors(root, file)?;
     members(&file, "bytes")?.map(bytes).collect()
+}
+
+/// Evidence bundles, most of which are told as a change of another: pieces, each of which is new or copied from there.
+fn bundles(root: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let file = vectors(root, "evidence")?;
+    let list = file["vectors"].as_array().context("no vectors")?;
+    let whole = |name: &Value| {
+        let named = list.iter().find(|vector| vector["name"] == *name && vector["bytes"].is_string());
+        bytes(&named.context("a change of a bundle that is not there")?["bytes"])
+    };
+    let mut bundles = messages(root, "evidence")?;
+    for change in members(&file, "change")? {
+        let of = whole(&change["of"])?;
+        let mut bundle = Vec::new();
+        for piece in change["pieces"].as_array().context("a change has pieces")? {
+            let place = |index: usize| piece[index].as_u64().map(|place| place as usize);
+            match (place(0), place(1)) {
+                (Some(from), Some(to)) => bundle.extend(of.get(from..to).context("a piece beyond the end")?),
+                _ => bundle.extend(bytes(piece)?),
+            }
+        }
+        bundles.push(bundle);
+    }
+    Ok(bundles)
 }
 
 fn records(root: &Path) -> anyhow::Result<Vec<Vec<u8>>> {

@@ -20,7 +20,7 @@ const NAP_MS: u64 = 30_000;
 /// How long a node waits before it greets again a partner that did not answer.
 const GREET_AGAIN_MS: u64 = 40_000;
 /// How long a sender rests after a gap.
-const GAP_PAUSE_MS: u64 = 3_000;
+const GAP_PAUSE_MS: u64 = 10_000;
 /// How often a mailbox is looked at.
 const POLL_MS: u64 = 20_000;
 /// Records in a parcel at most, so that there are several.

@@ -21,7 +21,9 @@ use crate::{Options, Sabotage, Stats};
 /// How many of the last events a failure tells.
 const TRAIL_MAX: usize = 30;
 /// How long everything may take to settle once the network is whole, in milliseconds.
-const SETTLE_MS_MAX: u64 = 4 * 3_600_000;
+const SETTLE_MS_MAX: u64 = 2 * 3_600_000;
+/// How long what is under way takes to arrive at most, once the network is whole.
+const ARRIVE_MS: u64 = 20_000;
 /// How often it is looked whether everything has settled.
 const LOOK_MS: u64 = 15_000;
 /// Something that never ends has more events than this.
@@ -293,7 +295,7 @@ impl World {
         }
         // What is under way arrives, and the witnesses tell each other what they have seen.
         self.fork_for_the_last_time()?;
-        self.run_until(self.now + 2 * self.plan.witness_interval_ms)
+        self.run_until(self.now + self.plan.witness_interval_ms + ARRIVE_MS)
     }
 
     /// Something happens after so many milliseconds.

@@ -65,7 +65,7 @@ fn every_setting_stands_in_the_file_with_its_meaning() {
             settings += usize::from(is_setting);
         }
     }
-    assert_eq!(settings, 29, "{text}");
+    assert_eq!(settings, 28, "{text}");
     assert!(text.contains("\n# ops =\n") && text.contains("\ncount_max = 256\n"));
 }
 
