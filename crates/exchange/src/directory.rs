@@ -22,6 +22,8 @@ struct Held {
     set: KeySet,
     record: Vec<u8>,
     signing: BTreeMap<KeyId, KeyState>,
+    /// The identity key that signed the set.
+    signed_by: KeyId,
 }
 
 impl Directory {
@@ -38,6 +40,9 @@ impl Directory {
     /// Puts a longer chain in the place of this one.
     pub fn set_chain(&mut self, chain: Chain) {
         self.chain = chain;
+        // A key set stands and falls with the identity key that signed it.
+        let chain = &self.chain;
+        self.keys.retain(|agency, held| chain.identity(agency).is_some_and(|key| key.id() == held.signed_by));
     }
 
     /// Takes a key set, if the identity key signed it and it is newer than the one at hand. False when it is the same one.
@@ -53,6 +58,12 @@ impl Directory {
         let set = KeySet::from_body(record.header(), record.body())?;
         if self.keys.get(&agency).is_some_and(|held| held.set.serial >= set.serial) {
             return Err(Reason::Stale);
+        }
+        // One ledger has one key: another one under the same name could show other people another history.
+        let other_key =
+            |held: &Held| held.set.ledger_origin == set.ledger_origin && held.set.ledger_key != set.ledger_key;
+        if self.keys.get(&agency).is_some_and(other_key) {
+            return Err(Reason::ForkedCheckpoint);
         }
         let held = Held::new(set, record, self.chain.current().rules.relay_max_s);
         self.keys.insert(agency, held);
@@ -90,7 +101,8 @@ impl Held {
             Some((key.id(), KeyState { key, from: k.from, until: k.until, revoked: k.revoked, grace_s }))
         };
         let signing = set.signing.iter().filter_map(state).collect();
-        Self { set, record: record.into_bytes(), signing }
+        let signed_by = record.header().key;
+        Self { set, record: record.into_bytes(), signing, signed_by }
     }
 }
 

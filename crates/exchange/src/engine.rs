@@ -356,6 +356,7 @@ impl Exchange {
         // What the store must tell is asked before the first change.
         let known = Known::look_up(facts, &sender, channel, first, &items)?;
         let mut batch = Batch::default();
+        let replayed = known.iter().all(|known| matches!(known, Known::Before(_)));
         let mut entries: Vec<Entry> = Vec::with_capacity(items.len());
         for (position, (item, known)) in (first..).zip(items.into_iter().zip(known)) {
             let entry = match known {
@@ -378,6 +379,11 @@ impl Exchange {
                 }
             };
             entries.push(entry);
+        }
+        if replayed {
+            // The same word once more, and nothing to keep: whoever repeats old parcels must not fill our disk.
+            let receipt = self.sign_receipt(sender, epoch, entries, at_ms, random);
+            return Ok((batch, receipt));
         }
         self.inbound.insert(sender.clone(), channel);
         batch.changes.push(Change::Expect { from: sender.clone(), epoch, next: channel.expected });
@@ -571,9 +577,8 @@ impl Exchange {
         Ok(batch)
     }
 
-    fn give_receipt(
-        &mut self,
-        batch: &mut Batch,
+    fn sign_receipt(
+        &self,
         to: AgencyId,
         epoch: u64,
         entries: Vec<Entry>,
@@ -583,7 +588,19 @@ impl Exchange {
         let body = Receipt { epoch, ledger: self.ledger_origin(), entries };
         let mut thread = [0; 16];
         random.fill_bytes(&mut thread);
-        let receipt = self.sign::<Receipt>(body, ThreadId(thread), vec![to], Vec::new(), at_ms);
+        self.sign::<Receipt>(body, ThreadId(thread), vec![to], Vec::new(), at_ms)
+    }
+
+    fn give_receipt(
+        &mut self,
+        batch: &mut Batch,
+        to: AgencyId,
+        epoch: u64,
+        entries: Vec<Entry>,
+        at_ms: u64,
+        random: &mut ChaCha20Rng,
+    ) -> Verified {
+        let receipt = self.sign_receipt(to, epoch, entries, at_ms, random);
         let leaf = self.leaf(batch, Leaf::about(What::Receipt, &receipt.id(), at_ms, &[], salt(random)));
         batch.changes.push(Change::Keep { record: receipt.clone(), leaf, at_ms });
         receipt

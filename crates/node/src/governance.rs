@@ -256,7 +256,16 @@ pub(crate) async fn approve(node: &Arc<Node>, hash: Digest) -> Result<Result<Sta
         }
     };
     let directory = node.directory();
-    if directory.chain().current().parties.iter().any(|p| p.speaker == node.me)
+    let party = directory.chain().current().parties.iter().find(|p| p.speaker == node.me).map(|p| p.id.clone());
+    // Two versions of one number, both approved by enough, would part the community for good.
+    let other = open(node).await?.into_iter().find(|o| {
+        o.version == version && o.hash != hash && party.as_ref().is_some_and(|party| o.approvals.contains(party))
+    });
+    if let Some(other) = other {
+        let detail = format!("this party has approved another version {version}, {}", other.hash);
+        return Ok(Err(NotShared { reason: Reason::BadRegister.name(), detail }));
+    }
+    if party.is_some()
         && let Err(no) = say(node, RegisterApproval { version, hash }, true).await?
     {
         return Ok(Err(no));

@@ -247,7 +247,16 @@ async fn running(
     }
     tasks.spawn(upkeep(Arc::clone(&node), health));
     tracing::info!(agency = %node.me, peers = %node.config.listen.peers, "serving");
-    node.stopping().await;
+    // A part that ends by itself has failed; a node without it would look alive and not be.
+    let failed = tokio::select! {
+        () = node.stopping() => false,
+        _ = tasks.join_next() => !node.is_stopping(),
+        () = node.writer.ended() => !node.is_stopping(),
+    };
+    if failed {
+        tracing::error!("a part of the node has ended by itself; the node ends with it");
+        return Err(Fault::Stopping.into());
+    }
     let ended = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(END_MAX, ended).await.is_err() {
         tracing::warn!("some tasks did not end in time");

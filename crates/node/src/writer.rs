@@ -182,6 +182,11 @@ impl Writer {
         answer.await.unwrap_or(Err(Fault::Stopping))
     }
 
+    /// Resolves when the thread is gone.
+    pub(crate) async fn ended(&self) {
+        self.queue.closed().await;
+    }
+
     fn queue(&self, work: Work) -> Result<(), Fault> {
         self.queue.try_send(work).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => Fault::Overloaded,

@@ -110,7 +110,7 @@ pub(crate) async fn read_for(node: &Arc<Node>, caller: &AgencyId, name: Digest) 
 
 /// Keeps a chunk, whose name the caller has compared, for a recipient that fetches it later.
 pub(crate) async fn keep_for(node: &Arc<Node>, name: Digest, to: AgencyId, body: Bytes) -> Result<(), Fault> {
-    let until = clock::now_s() + node.directory().chain().current().rules.relay_max_s;
+    let until = clock::now_s().saturating_add(node.directory().chain().current().rules.relay_max_s);
     // First the note, then the file: whatever lets chunks go either has done so or sees that this one is needed.
     hold(node, vec![name], to, until).await?;
     let files = Files::of(&node.dir);

@@ -24,6 +24,9 @@ pub(crate) use sync::{adopt_chain, answer_sync};
 /// The largest answer that is taken from a partner: a mailbox, or a register.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// How often tasks are looked after.
+const LOOK_AFTER: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// Why something could not be brought to a partner.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Undelivered {
@@ -118,6 +121,8 @@ pub(crate) async fn run(node: Arc<Node>) {
         }
         tokio::select! {
             () = changed => {}
+            // A task that ended by a fault of ours is begun again.
+            () = tokio::time::sleep(LOOK_AFTER) => {}
             () = node.stopping() => break,
         }
     }

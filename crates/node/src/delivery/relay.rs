@@ -18,19 +18,31 @@ const WAIT_S: u64 = 20;
 /// How long to rest after the relay could not be reached.
 const REST: Duration = Duration::from_secs(3);
 
+/// How many receipts may be on their way back at the same time; the others wait.
+static GIVING_BACK: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(16);
+
 /// Runs until the node stops or the relay is no longer one.
 pub(super) async fn poll(node: Arc<Node>, relay: AgencyId) {
     let mut cursor = 0;
     while !node.is_stopping() {
+        let asked = tokio::time::Instant::now();
         let fetched = tokio::select! {
             fetched = fetch(&node, &relay, cursor) => fetched,
             () = node.stopping() => return,
         };
         match fetched {
             Ok(mailbox) => {
-                for (at, parcel) in mailbox {
+                let before = cursor;
+                // What stands before the cursor was taken already; a relay that shows it again gets nowhere with it.
+                for (at, parcel) in mailbox.into_iter().filter(|(at, _)| *at > before) {
                     take(&node, &relay, &parcel).await;
-                    cursor = at;
+                    cursor = cursor.max(at);
+                }
+                if cursor == before && asked.elapsed() < REST {
+                    tokio::select! {
+                        () = tokio::time::sleep(REST) => {}
+                        () = node.stopping() => return,
+                    }
                 }
             }
             Err(error) => {
@@ -58,7 +70,12 @@ async fn take(node: &Arc<Node>, relay: &AgencyId, parcel: &ByteVec) {
         match take_parcel(node, parcel, Via::Carried).await {
             Ok(Taken::Receipts(_)) => return,
             Ok(Taken::Records { sender, receipt }) => {
-                give_back(node, &sender, &receipt).await;
+                // A sender that does not answer must not hold up what others have left here.
+                let node = Arc::clone(node);
+                tokio::spawn(async move {
+                    let Ok(_place) = GIVING_BACK.acquire().await else { return };
+                    give_back(&node, &sender, &receipt).await;
+                });
                 return;
             }
             Err(Untaken::Refused {

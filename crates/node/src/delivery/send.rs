@@ -88,9 +88,9 @@ async fn round(node: &Arc<Node>, to: &AgencyId) -> Result<Round, Fault> {
     match plan {
         Plan::Idle => Ok(Round::Idle),
         Plan::Wait(until) => Ok(Round::Until(until)),
-        Plan::Direct(_) => {
+        Plan::Direct(first) => {
             let outcome = bring(node, to, epoch, &load).await;
-            direct_outcome(node, to, outcome).await
+            direct_outcome(node, to, first, outcome).await
         }
         Plan::Relay(_) => {
             let outcome = hand_over(node, to, &relays, epoch, &load).await;
@@ -133,11 +133,22 @@ pub(super) async fn take_receipt(node: &Arc<Node>, from: &AgencyId, receipt: Vec
     taken.await?.map_err(|_| Undelivered::Nonsense("a receipt for something else"))
 }
 
-async fn direct_outcome(node: &Arc<Node>, to: &AgencyId, outcome: Result<(), Undelivered>) -> Result<Round, Fault> {
+async fn direct_outcome(
+    node: &Arc<Node>,
+    to: &AgencyId,
+    first: u64,
+    outcome: Result<(), Undelivered>,
+) -> Result<Round, Fault> {
+    let jitter = u32::from_le_bytes(entropy()[..4].try_into().unwrap_or_default());
     let error = match outcome {
         Ok(()) => {
             node.heard_of(to);
-            note(node, to, |channel, _| channel.sent()).await?;
+            note(node, to, move |channel, now_ms| {
+                // A receipt for something else does not bring the channel on; answered with it again and again, a sender
+                // would neither wait nor turn to a relay.
+                if channel.settled_through() >= first { channel.sent() } else { channel.failed(now_ms, jitter) }
+            })
+            .await?;
             return Ok(Round::Again);
         }
         Err(error) => error,
@@ -149,9 +160,13 @@ async fn direct_outcome(node: &Arc<Node>, to: &AgencyId, outcome: Result<(), Und
             // It has lost what it had confirmed, and says from where to go on.
             (Reason::Gap, Some(expected)) => {
                 let expected = *expected;
-                note(node, to, move |channel, _| {
-                    channel.sent();
-                    channel.synced(expected);
+                note(node, to, move |channel, now_ms| {
+                    if (1..=channel.settled_through()).contains(&expected) {
+                        channel.sent();
+                        channel.synced(expected);
+                    } else {
+                        channel.failed(now_ms, jitter);
+                    }
                 })
                 .await?;
                 return Ok(Round::Again);
@@ -180,10 +195,9 @@ async fn direct_outcome(node: &Arc<Node>, to: &AgencyId, outcome: Result<(), Und
         Undelivered::Refused { retry_after_s: Some(s), .. } => s.saturating_mul(1000),
         _ => 0,
     };
-    let jitter = u32::from_le_bytes(entropy()[..4].try_into().unwrap_or_default());
     note(node, to, move |channel, now_ms| {
         channel.failed(now_ms, jitter);
-        channel.wait_at_least(now_ms + least);
+        channel.wait_at_least(now_ms.saturating_add(least));
     })
     .await?;
     Ok(Round::Again)
@@ -295,7 +309,7 @@ pub(crate) fn sealed_for(
         sealing_key: KeyId([0; 16]),
         signing_key: KeyId([0; 16]),
         register_version: directory.chain().current().version,
-        expires: now_s + directory.chain().current().rules.relay_max_s,
+        expires: now_s.saturating_add(directory.chain().current().rules.relay_max_s),
     };
     let sealed = parcel::seal(outer, records, &key, &node.keyring.load().signer(), entropy());
     sealed.map(|parcel| parcel.to_bytes()).map_err(|_| Undelivered::Nonsense("a load that cannot be sealed"))

@@ -192,10 +192,13 @@ async fn keep_for(node: &Arc<Node>, caller: &Caller, body: Bytes) -> Result<(), 
     if outer.sender != caller {
         return no(Reason::SenderNotAuthor);
     }
+    if outer.recipient == caller {
+        return no(Reason::WrongRecipient);
+    }
     if directory.chain().member(&outer.recipient).is_none() {
         return no(Reason::RecipientRemoved);
     }
-    let latest = clock::now_s() + directory.chain().current().rules.relay_max_s;
+    let latest = clock::now_s().saturating_add(directory.chain().current().rules.relay_max_s);
     let expires = outer.expires.min(latest);
     if expires <= clock::now_s() {
         return no(Reason::Expired);

@@ -31,8 +31,10 @@ impl Sqlite {
 
     pub(super) fn drop_through(&self, recipient: &AgencyId, cursor: u64) -> Result<(), Error> {
         let Some(to) = self.known_number(recipient)? else { return Ok(()) };
-        self.execute("DELETE FROM mailbox WHERE recipient = ? AND cursor <= ?", params![to, clamped(cursor)])?;
-        self.weigh(to)
+        let dropped =
+            self.execute("DELETE FROM mailbox WHERE recipient = ? AND cursor <= ?", params![to, clamped(cursor)])?;
+        // Weighing looks at everything that is left; a caller that only repeats itself must not make it happen.
+        if dropped > 0 { self.weigh(to) } else { Ok(()) }
     }
 
     pub(super) fn drop_agency(&self, agency: &AgencyId) -> Result<(), Error> {
