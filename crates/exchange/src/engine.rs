@@ -356,7 +356,6 @@ impl Exchange {
         // What the store must tell is asked before the first change.
         let known = Known::look_up(facts, &sender, channel, first, &items)?;
         let mut batch = Batch::default();
-        let replayed = known.iter().all(|known| matches!(known, Known::Before(_)));
         let mut entries: Vec<Entry> = Vec::with_capacity(items.len());
         for (position, (item, known)) in (first..).zip(items.into_iter().zip(known)) {
             let entry = match known {
@@ -379,11 +378,6 @@ impl Exchange {
                 }
             };
             entries.push(entry);
-        }
-        if replayed {
-            // The same word once more, and nothing to keep: whoever repeats old parcels must not fill our disk.
-            let receipt = self.sign_receipt(sender, epoch, entries, at_ms, random);
-            return Ok((batch, receipt));
         }
         self.inbound.insert(sender.clone(), channel);
         batch.changes.push(Change::Expect { from: sender.clone(), epoch, next: channel.expected });
@@ -577,20 +571,6 @@ impl Exchange {
         Ok(batch)
     }
 
-    fn sign_receipt(
-        &self,
-        to: AgencyId,
-        epoch: u64,
-        entries: Vec<Entry>,
-        at_ms: u64,
-        random: &mut ChaCha20Rng,
-    ) -> Verified {
-        let body = Receipt { epoch, ledger: self.ledger_origin(), entries };
-        let mut thread = [0; 16];
-        random.fill_bytes(&mut thread);
-        self.sign::<Receipt>(body, ThreadId(thread), vec![to], Vec::new(), at_ms)
-    }
-
     fn give_receipt(
         &mut self,
         batch: &mut Batch,
@@ -600,7 +580,10 @@ impl Exchange {
         at_ms: u64,
         random: &mut ChaCha20Rng,
     ) -> Verified {
-        let receipt = self.sign_receipt(to, epoch, entries, at_ms, random);
+        let body = Receipt { epoch, ledger: self.ledger_origin(), entries };
+        let mut thread = [0; 16];
+        random.fill_bytes(&mut thread);
+        let receipt = self.sign::<Receipt>(body, ThreadId(thread), vec![to], Vec::new(), at_ms);
         let leaf = self.leaf(batch, Leaf::about(What::Receipt, &receipt.id(), at_ms, &[], salt(random)));
         batch.changes.push(Change::Keep { record: receipt.clone(), leaf, at_ms });
         receipt
