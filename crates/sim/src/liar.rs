@@ -305,7 +305,8 @@ impl World {
                     |m: &&crate::world::Minted| m.author != me && (m.author == target || m.audience.contains(&target));
                 let known: Vec<_> = self.minted.values().filter(may).map(|m| m.bytes.clone()).collect();
                 match self.dice.pick(&known) {
-                    Some(bytes) => (vec![bytes], Expect::Rejected(&[SenderNotAuthor])),
+                    // Its author may just have a new key, of which the victim does not know yet.
+                    Some(bytes) => (vec![bytes], Expect::Rejected(&[SenderNotAuthor, UnknownKey])),
                     None => (vec![plain(&signer)], Expect::Accepted),
                 }
             }
