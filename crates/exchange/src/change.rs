@@ -42,16 +42,18 @@ pub enum Change {
         to: AgencyId,
         /// The place on the channel.
         position: u64,
-        /// The record.
-        record: RecordId,
+        /// The index of the record's leaf.
+        leaf: u64,
     },
-    /// The recipient has given its word on a record.
+    /// The recipient has given the same word on some records in a row.
     Settle {
         /// The recipient.
         to: AgencyId,
-        /// The place on the channel.
-        position: u64,
-        /// Whether it was accepted.
+        /// The place of the first on the channel.
+        first: u64,
+        /// The place of the last.
+        last: u64,
+        /// Whether they were accepted.
         accepted: bool,
     },
     /// The recipient is removed from the register: what is queued to it will never be sent.
@@ -121,8 +123,9 @@ pub trait Facts {
     /// The receipt's entry for a record that came at this place of a partner's channel.
     fn arrival(&self, from: &AgencyId, epoch: u64, position: u64) -> Result<Option<Entry>, Unavailable>;
 
-    /// The record at this place of our channel to a partner, and whether it has its receipt.
-    fn queued(&self, to: &AgencyId, position: u64) -> Result<Option<(RecordId, bool)>, Unavailable>;
+    /// The records at `count` places of our channel to a partner, from `first` on, each with whether it has its receipt; fewer
+    /// where the channel ends before that.
+    fn queued(&self, to: &AgencyId, first: u64, count: usize) -> Result<Vec<(RecordId, bool)>, Unavailable>;
 
     /// The record that came of a submission.
     fn submitted(&self, key: &[u8; 16]) -> Result<Option<RecordId>, Unavailable>;

@@ -320,7 +320,7 @@ impl Exchange {
             if let Some(channel) = self.outbound.get_mut(&to) {
                 let position = channel.assign();
                 batch.wake.insert(to.clone());
-                batch.changes.push(Change::Queue { to, position, record: id });
+                batch.changes.push(Change::Queue { to, position, leaf });
             }
         }
     }
@@ -544,14 +544,14 @@ impl Exchange {
             return refuse(Reason::StaleEpoch);
         }
         let mut settled = Vec::new();
-        for entry in &body.entries {
-            match facts.queued(&from, entry.position)? {
-                // A word on another record than the one that stands there is no word at all.
-                Some((record, _)) if record != entry.record => return refuse(Reason::Malformed),
-                None => return refuse(Reason::Malformed),
-                Some((_, true)) => {}
-                Some((_, false)) => settled.push((entry.position, entry.rejected.is_none())),
+        for run in body.entries.chunk_by(|entry, next| entry.position.checked_add(1) == Some(next.position)) {
+            let queued = facts.queued(&from, run[0].position, run.len())?;
+            // A word on another record than the one that stands there is no word at all.
+            if !queued.iter().map(|(record, _)| record).eq(run.iter().map(|entry| &entry.record)) {
+                return refuse(Reason::Malformed);
             }
+            let new = run.iter().zip(queued).filter(|(_, (_, settled))| !settled).map(|(entry, _)| entry);
+            settled.extend(new.map(|entry| (entry.position, entry.rejected.is_none())));
         }
         let mut batch = Batch::default();
         if let Some(channel) = self.outbound.get_mut(&from) {
@@ -562,8 +562,9 @@ impl Exchange {
         if settled.is_empty() {
             return Ok(batch);
         }
-        for (position, accepted) in settled {
-            batch.changes.push(Change::Settle { to: from.clone(), position, accepted });
+        for run in settled.chunk_by(|(position, accepted), next| *next == (position + 1, *accepted)) {
+            let ((first, accepted), (last, _)) = (run[0], run[run.len() - 1]);
+            batch.changes.push(Change::Settle { to: from.clone(), first, last, accepted });
         }
         let leaf = self.leaf(&mut batch, Leaf::about(What::Receipt, &receipt.id(), at_ms, &[], salt(random)));
         batch.changes.push(Change::Keep { record: receipt, leaf, at_ms });

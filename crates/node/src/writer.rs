@@ -157,18 +157,19 @@ impl Writer {
         &self,
         work: impl FnOnce(&mut Core) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let (reply, answer) = oneshot::channel();
-        self.queue(Work::Shared(Box::new(move |core| {
-            // The caller may have gone away; then nobody wants the answer.
-            let value = match work(core) {
-                Ok(value) => value,
-                Err(fault) => {
-                    drop(reply.send(Err(fault.clone())));
-                    return Err(fault);
-                }
-            };
-            Ok(Box::new(move |outcome: Result<(), Fault>| drop(reply.send(outcome.map(|()| value)))))
-        })))?;
+        let (work, answer) = shared(work);
+        self.queue(work)?;
+        answer.await.unwrap_or(Err(Fault::Stopping))
+    }
+
+    /// Like [`Self::call`], for the few tasks of the node's own that would only have to try again: it waits for a place in the
+    /// queue.
+    pub(crate) async fn call_in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Core) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (work, answer) = shared(work);
+        self.queue.send(work).await.map_err(|_| Fault::Stopping)?;
         answer.await.unwrap_or(Err(Fault::Stopping))
     }
 
@@ -193,6 +194,24 @@ impl Writer {
             mpsc::error::TrySendError::Closed(_) => Fault::Stopping,
         })
     }
+}
+
+fn shared<T: Send + 'static>(
+    work: impl FnOnce(&mut Core) -> Result<T, Fault> + Send + 'static,
+) -> (Work, oneshot::Receiver<Result<T, Fault>>) {
+    let (reply, answer) = oneshot::channel();
+    let step: Step = Box::new(move |core| {
+        // The caller may have gone away; then nobody wants the answer.
+        let value = match work(core) {
+            Ok(value) => value,
+            Err(fault) => {
+                drop(reply.send(Err(fault.clone())));
+                return Err(fault);
+            }
+        };
+        Ok(Box::new(move |outcome: Result<(), Fault>| drop(reply.send(outcome.map(|()| value)))))
+    });
+    (Work::Shared(step), answer)
 }
 
 /// Carries out one transaction's worth of work. Gives back what was taken from the queue and must be done by itself.

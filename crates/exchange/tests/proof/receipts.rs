@@ -96,13 +96,9 @@ fn receipts_that_are_no_word_on_our_records() {
         assert_eq!((aa.backlog("bb"), aa.backlog("cc")), (3, 1), "{what}");
         assert!(!aa.store.records.contains_key(&receipt.id()), "{what}");
     }
-    assert_eq!(
-        count(&aa.take_receipt(&accepting(&[(1, one), (2, two), (3, three)])).unwrap(), |c| matches!(
-            c,
-            Change::Settle { .. }
-        )),
-        3
-    );
+    let batch = aa.take_receipt(&accepting(&[(1, one), (2, two), (3, three)])).unwrap();
+    assert_eq!(count(&batch, |c| matches!(c, Change::Settle { first: 1, last: 3, accepted: true, .. })), 1);
+    assert_eq!(count(&batch, |c| matches!(c, Change::Settle { .. })), 1);
     assert_eq!((aa.backlog("bb"), aa.backlog("cc")), (0, 1));
 }
 
@@ -116,8 +112,8 @@ fn receipts_in_parts_in_any_order_and_again() {
     let late = receipt_by("bb", "aa", 1, &[(2, two, None), (3, three, Some("expired"))], &signer("bb"));
     let batch = aa.take_receipt(&late).unwrap();
     assert_eq!(settled(&mut aa), (0, 1));
-    assert_eq!(count(&batch, |c| matches!(c, Change::Settle { accepted: true, position: 2, .. })), 1);
-    assert_eq!(count(&batch, |c| matches!(c, Change::Settle { accepted: false, position: 3, .. })), 1);
+    assert_eq!(count(&batch, |c| matches!(c, Change::Settle { accepted: true, first: 2, last: 2, .. })), 1);
+    assert_eq!(count(&batch, |c| matches!(c, Change::Settle { accepted: false, first: 3, last: 3, .. })), 1);
     assert_eq!(aa.store.told(What::Receipt), 1);
     // The same again changes nothing, and so does the same word in another receipt, or another word.
     for again in

@@ -97,16 +97,21 @@ impl Store {
                 self.leaves.push(leaf.clone());
             }
             Change::Tile(tile) => drop(self.tiles.insert((tile.level, tile.index), tile.to_bytes())),
-            Change::Queue { to, position, record } => {
+            Change::Queue { to, position, leaf } => {
                 assert_eq!(*position, self.next(to), "a channel with a gap");
                 assert!(!self.removed.contains(to), "something is queued to a removed agency");
-                assert!(self.records[record].record.as_ref().is_some_and(|record| record.header().reaches(to)));
-                self.queue.insert((to.clone(), *position), (*record, State::Queued));
+                let record = RecordId(self.leaves[*leaf as usize].subject.0);
+                let kept = &self.records[&record];
+                assert_eq!(kept.leaf, *leaf, "the leaf is not that of the record's authoring");
+                assert!(kept.record.as_ref().is_some_and(|record| record.header().reaches(to)));
+                self.queue.insert((to.clone(), *position), (record, State::Queued));
             }
-            Change::Settle { to, position, accepted } => {
-                let (_, state) = self.queue.get_mut(&(to.clone(), *position)).expect("a record on the channel");
-                assert_eq!(*state, State::Queued, "a record is settled twice");
-                *state = if *accepted { State::Accepted } else { State::Rejected };
+            Change::Settle { to, first, last, accepted } => {
+                for position in *first..=*last {
+                    let (_, state) = self.queue.get_mut(&(to.clone(), position)).expect("a record on the channel");
+                    assert_eq!(*state, State::Queued, "a record is settled twice");
+                    *state = if *accepted { State::Accepted } else { State::Rejected };
+                }
             }
             Change::Cancel { to } => {
                 assert!(self.removed.insert(to.clone()), "an agency is removed twice");
@@ -230,8 +235,9 @@ impl Facts for Store {
         }))
     }
 
-    fn queued(&self, to: &AgencyId, position: u64) -> Result<Option<(RecordId, bool)>, Unavailable> {
-        Ok(self.queue.get(&(to.clone(), position)).map(|(id, state)| (*id, *state != State::Queued)))
+    fn queued(&self, to: &AgencyId, first: u64, count: usize) -> Result<Vec<(RecordId, bool)>, Unavailable> {
+        let places = self.queue.range((to.clone(), first)..(to.clone(), first.saturating_add(count as u64)));
+        Ok(places.map(|(_, (id, state))| (*id, *state != State::Queued)).collect())
     }
 
     fn submitted(&self, key: &[u8; 16]) -> Result<Option<RecordId>, Unavailable> {
@@ -255,7 +261,7 @@ impl Facts for Broken {
     fn arrival(&self, _: &AgencyId, _: u64, _: u64) -> Result<Option<Entry>, Unavailable> {
         Err(Unavailable("EXERCISE".into()))
     }
-    fn queued(&self, _: &AgencyId, _: u64) -> Result<Option<(RecordId, bool)>, Unavailable> {
+    fn queued(&self, _: &AgencyId, _: u64, _: usize) -> Result<Vec<(RecordId, bool)>, Unavailable> {
         Err(Unavailable("EXERCISE".into()))
     }
     fn submitted(&self, _: &[u8; 16]) -> Result<Option<RecordId>, Unavailable> {

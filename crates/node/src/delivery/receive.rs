@@ -1,8 +1,9 @@
 //! The receiving end: opens a parcel, verifies what is in it, hands it to the exchange, and gives the receipt.
 
+use std::num::NonZero;
 use std::sync::Arc;
 
-use mufakat_exchange::{Delivery, Item};
+use mufakat_exchange::{Delivery, Directory, Item};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::parcel::Parcel;
@@ -12,6 +13,9 @@ use super::send::take_receipt;
 use crate::clock;
 use crate::node::Node;
 use crate::writer::{Fault, refused};
+
+/// Fewer records than this are not worth another thread.
+const VERIFIED_TOGETHER_MIN: usize = 16;
 
 /// How a parcel came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,18 +82,10 @@ pub(crate) async fn take_parcel(node: &Arc<Node>, bytes: &[u8], via: Via) -> Res
     }
     let key = node.keyring.load().sealing(&outer.sealing_key);
     let key = key.ok_or_else(|| no(Reason::UnknownSealingKey, Some(&sender)))?;
-    // Opening and verifying is the bulk of the work, and none of it needs the writer.
     let now_s = clock::now_s();
-    let work = move || -> Result<Vec<Item>, Reason> {
-        let records = parcel.open(&key, &*directory, now_s)?;
-        let item = |bytes: Vec<u8>| Item {
-            id: RecordId::of(&bytes),
-            record: Unverified::parse(bytes).and_then(|record| record.verify(&*directory, now_s)),
-        };
-        Ok(records.into_iter().map(item).collect())
-    };
-    let items = tokio::task::spawn_blocking(work).await.map_err(|e| Fault::Store(e.to_string()))?;
-    let items = items.map_err(|reason| no(reason, Some(&sender)))?;
+    let opened = Arc::clone(&directory);
+    let opened = aside(move || parcel.open(&key, &*opened, now_s)).await?;
+    let items = verify_all(opened.map_err(|reason| no(reason, Some(&sender)))?, &directory, now_s).await?;
     if outer.first == 0 {
         return take_receipts(node, &sender, items).await;
     }
@@ -110,6 +106,33 @@ pub(crate) async fn take_parcel(node: &Arc<Node>, bytes: &[u8], via: Via) -> Res
         }
         Err((reason, expected)) => Err(Untaken::Refused { reason, expected: Some(expected), sender: Some(sender) }),
     }
+}
+
+/// Verifies records, which is the bulk of the work, on as many processors as there are: their sender waits for it.
+async fn verify_all(mut records: Vec<Vec<u8>>, directory: &Arc<Directory>, now_s: u64) -> Result<Vec<Item>, Fault> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let share = records.len().div_ceil(processors).max(VERIFIED_TOGETHER_MIN);
+    let mut tasks = Vec::new();
+    while !records.is_empty() {
+        let rest = records.split_off(share.min(records.len()));
+        let (some, directory) = (std::mem::replace(&mut records, rest), Arc::clone(directory));
+        let item = move |bytes: Vec<u8>| Item {
+            id: RecordId::of(&bytes),
+            record: Unverified::parse(bytes).and_then(|record| record.verify(&*directory, now_s)),
+        };
+        tasks.push(aside(move || some.into_iter().map(item).collect::<Vec<_>>()));
+    }
+    let mut items = Vec::new();
+    for task in tasks {
+        items.append(&mut task.await?);
+    }
+    Ok(items)
+}
+
+/// Begins work at once that would hold up others on this thread.
+fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> impl Future<Output = Result<T, Fault>> {
+    let task = tokio::task::spawn_blocking(work);
+    async { task.await.map_err(|e| Fault::Store(e.to_string())) }
 }
 
 async fn take_receipts(node: &Arc<Node>, sender: &AgencyId, items: Vec<Item>) -> Result<Taken, Untaken> {

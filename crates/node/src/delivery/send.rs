@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use mufakat_exchange::Plan;
+use mufakat_exchange::{Outbound, Plan};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::receipt::Receipt;
@@ -16,22 +16,20 @@ use mufakat_store::{Queries, Queued};
 use super::{Undelivered, call, sync};
 use crate::net::Peer;
 use crate::node::Node;
-use crate::writer::{Fault, entropy, refused};
+use crate::writer::{Core, Fault, entropy, refused};
 use crate::{chunks, clock};
 
 /// How long a sender sleeps when it has been given no time to wake.
 const NAP: Duration = Duration::from_secs(30);
 
-/// What came of one round.
-enum Round {
-    /// Something was brought; look again at once.
-    Again,
-    /// Nothing to do until the bell rings.
-    Idle,
-    /// Nothing to do until then, in milliseconds since 1970.
-    Until(u64),
-    /// The recipient is no longer in the register.
-    Gone,
+/// What is told of an attempt, in the same transaction in which the next one is planned.
+type Conclusion = Box<dyn FnOnce(&mut Core) -> Result<(), Fault> + Send>;
+
+/// What to do next about a channel, and what there is to send.
+struct Planned {
+    plan: Plan,
+    load: Vec<Queued>,
+    epoch: u64,
 }
 
 /// Runs until the node stops or the recipient is removed.
@@ -45,17 +43,26 @@ pub(super) async fn run(node: Arc<Node>, to: AgencyId) {
     if let Err(error) = greeted {
         tracing::debug!(partner = %to, %error, "could not greet");
     }
-    while !node.is_stopping() {
-        let came_of_it = tokio::select! {
-            came_of_it = round(&node, &to) => came_of_it,
-            // A partner that does not answer must not hold up the end. What is under way is sent again after the start.
-            () = node.stopping() => return,
-        };
-        let nap = match came_of_it {
-            Ok(Round::Again) => continue,
-            Ok(Round::Gone) => return,
-            Ok(Round::Idle) => NAP,
-            Ok(Round::Until(at_ms)) => Duration::from_millis(at_ms.saturating_sub(clock::now_ms())).min(NAP),
+    let mut last = None;
+    loop {
+        let planned = plan(&node, &to, last.take()).await;
+        if node.is_stopping() {
+            return;
+        }
+        let nap = match planned {
+            Ok(None) => return,
+            Ok(Some(Planned { plan: Plan::Idle, .. })) => NAP,
+            Ok(Some(Planned { plan: Plan::Wait(at_ms), .. })) => {
+                Duration::from_millis(at_ms.saturating_sub(clock::now_ms())).min(NAP)
+            }
+            Ok(Some(planned)) => {
+                last = tokio::select! {
+                    conclusion = attempt(&node, &to, planned) => Some(conclusion),
+                    // A partner that does not answer must not hold up the end. What is under way is sent again after the start.
+                    () = node.stopping() => return,
+                };
+                continue;
+            }
             Err(fault) => {
                 tracing::warn!(partner = %to, %fault, "delivery rests");
                 Duration::from_secs(1)
@@ -69,11 +76,14 @@ pub(super) async fn run(node: Arc<Node>, to: AgencyId) {
     }
 }
 
-async fn round(node: &Arc<Node>, to: &AgencyId) -> Result<Round, Fault> {
+/// Concludes the last attempt and plans the next; nothing when the recipient is no longer in the register.
+async fn plan(node: &Arc<Node>, to: &AgencyId, last: Option<Conclusion>) -> Result<Option<Planned>, Fault> {
     let (recipient, delivery) = (to.clone(), node.config.delivery.clone());
-    let relays = node.relays(to);
-    let has_relay = !relays.is_empty();
-    let planned = node.writer.call(move |core| {
+    let has_relay = !node.relays(to).is_empty();
+    let planned = node.writer.call_in_turn(move |core| {
+        if let Some(conclude) = last {
+            conclude(core)?;
+        }
         let Some(channel) = core.exchange.outbound(&recipient) else { return Ok(None) };
         let plan = channel.plan(clock::now_ms(), has_relay);
         let load = match plan {
@@ -82,35 +92,36 @@ async fn round(node: &Arc<Node>, to: &AgencyId) -> Result<Round, Fault> {
             }
             Plan::Idle | Plan::Wait(_) => Vec::new(),
         };
-        Ok(Some((plan, load, core.exchange.epoch())))
+        Ok(Some(Planned { plan, load, epoch: core.exchange.epoch() }))
     });
-    let Some((plan, load, epoch)) = planned.await? else { return Ok(Round::Gone) };
-    match plan {
-        Plan::Idle => Ok(Round::Idle),
-        Plan::Wait(until) => Ok(Round::Until(until)),
-        Plan::Direct(first) => {
-            let outcome = bring(node, to, epoch, &load).await;
-            direct_outcome(node, to, first, outcome).await
-        }
-        Plan::Relay(_) => {
-            let outcome = hand_over(node, to, &relays, epoch, &load).await;
-            let through = load.last().map_or(0, |queued| queued.position);
-            relay_outcome(node, to, through, outcome).await
-        }
+    planned.await
+}
+
+/// Carries a plan out.
+async fn attempt(node: &Arc<Node>, to: &AgencyId, planned: Planned) -> Conclusion {
+    let Planned { plan, load, epoch } = planned;
+    if let Plan::Relay(_) = plan {
+        let outcome = hand_over(node, to, &node.relays(to), epoch, &load).await;
+        let through = load.last().map_or(0, |queued| queued.position);
+        return relayed(node, to, through, outcome).await;
+    }
+    match bring(node, to, epoch, &load).await {
+        Ok(receipt) => brought(node, to, load.first().map_or(0, |queued| queued.position), receipt),
+        Err(error) => not_brought(node, to, error).await,
     }
 }
 
-/// Brings a load to the recipient itself and takes its receipt.
-async fn bring(node: &Arc<Node>, to: &AgencyId, epoch: u64, load: &[Queued]) -> Result<(), Undelivered> {
+/// Brings a load to the recipient itself and gets its receipt.
+async fn bring(node: &Arc<Node>, to: &AgencyId, epoch: u64, load: &[Queued]) -> Result<Verified, Undelivered> {
     let peer = node.peer(to).ok_or_else(|| Undelivered::Unknown(to.clone()))?;
     let parcel = seal(node, to, epoch, load)?;
     node.metrics.parcel_sent(to);
     let receipt = call(node, &peer, Method::POST, "/peer/v1/parcel", parcel.into()).await?;
-    take_receipt(node, to, receipt.to_vec()).await
+    check_receipt(node, to, receipt.to_vec())
 }
 
-/// Checks and takes a receipt that came from where it should.
-pub(super) async fn take_receipt(node: &Arc<Node>, from: &AgencyId, receipt: Vec<u8>) -> Result<(), Undelivered> {
+/// Checks that a receipt came from where it should.
+fn check_receipt(node: &Node, from: &AgencyId, receipt: Vec<u8>) -> Result<Verified, Undelivered> {
     let wrong = |_| Undelivered::Nonsense("a receipt that does not hold");
     let receipt = Unverified::parse(receipt).map_err(wrong)?;
     let receipt = receipt.verify(&*node.directory(), clock::now_s()).map_err(wrong)?;
@@ -122,85 +133,89 @@ pub(super) async fn take_receipt(node: &Arc<Node>, from: &AgencyId, receipt: Vec
             node.metrics.receipt(from, entry.rejected.as_deref());
         }
     }
-    let taken = node.writer.call(move |core| {
-        let at_ms = clock::now_ms();
-        let taken = core.exchange.take_receipt(receipt, at_ms, &mut core.random, &core.store);
-        match refused(taken)? {
-            Ok(batch) => core.apply(batch).map(|()| Ok(())),
-            Err((reason, _)) => Ok(Err(reason)),
-        }
-    });
-    taken.await?.map_err(|_| Undelivered::Nonsense("a receipt for something else"))
+    Ok(receipt)
 }
 
-async fn direct_outcome(
-    node: &Arc<Node>,
-    to: &AgencyId,
-    first: u64,
-    outcome: Result<(), Undelivered>,
-) -> Result<Round, Fault> {
-    let jitter = u32::from_le_bytes(entropy()[..4].try_into().unwrap_or_default());
-    let error = match outcome {
-        Ok(()) => {
-            node.heard_of(to);
-            note(node, to, move |channel, now_ms| {
-                // A receipt for something else does not bring the channel on; answered with it again and again, a sender
-                // would neither wait nor turn to a relay.
-                if channel.settled_through() >= first { channel.sent() } else { channel.failed(now_ms, jitter) }
-            })
-            .await?;
-            return Ok(Round::Again);
+/// Takes a receipt that came by itself.
+pub(super) async fn take_receipt(node: &Arc<Node>, from: &AgencyId, receipt: Vec<u8>) -> Result<(), Undelivered> {
+    let receipt = check_receipt(node, from, receipt)?;
+    let taken = node.writer.call(move |core| settle(core, receipt));
+    taken.await?.map_err(|_| NOT_OURS)
+}
+
+/// A receipt for something else.
+const NOT_OURS: Undelivered = Undelivered::Nonsense("a receipt for something else");
+
+fn settle(core: &mut Core, receipt: Verified) -> Result<Result<(), Reason>, Fault> {
+    let taken = core.exchange.take_receipt(receipt, clock::now_ms(), &mut core.random, &core.store);
+    match refused(taken)? {
+        Ok(batch) => core.apply(batch).map(Ok),
+        Err((reason, _)) => Ok(Err(reason)),
+    }
+}
+
+/// Concludes an attempt for which a receipt came.
+fn brought(node: &Arc<Node>, to: &AgencyId, first: u64, receipt: Verified) -> Conclusion {
+    let (node, to, jitter) = (Arc::clone(node), to.clone(), jitter());
+    node.heard_of(&to);
+    Box::new(move |core| {
+        let settled = settle(core, receipt)?;
+        let Some(channel) = core.exchange.outbound(&to) else { return Ok(()) };
+        // A receipt for something else does not bring the channel on; answered with it again and again, a sender would neither
+        // wait nor turn to a relay.
+        if settled.is_ok() && channel.settled_through() >= first {
+            channel.sent();
+        } else {
+            channel.failed(clock::now_ms(), jitter);
+            node.metrics.delivery_failed(&to, NOT_OURS.cause());
+            tracing::info!(partner = %to, error = %NOT_OURS, "not delivered");
         }
-        Err(error) => error,
-    };
+        Ok(())
+    })
+}
+
+/// Does what helps against the cause of a failure, and concludes the attempt.
+async fn not_brought(node: &Arc<Node>, to: &AgencyId, error: Undelivered) -> Conclusion {
     node.metrics.delivery_failed(to, error.cause());
     tracing::info!(partner = %to, %error, "not delivered");
-    if let Undelivered::Refused { reason, expected, .. } = &error {
-        match (reason, expected) {
-            // It has lost what it had confirmed, and says from where to go on.
-            (Reason::Gap, Some(expected)) => {
-                let expected = *expected;
-                note(node, to, move |channel, now_ms| {
-                    if (1..=channel.settled_through()).contains(&expected) {
-                        channel.sent();
-                        channel.synced(expected);
-                    } else {
-                        channel.failed(now_ms, jitter);
-                    }
-                })
-                .await?;
-                return Ok(Round::Again);
-            }
-            // One of us does not know the other's latest keys or register yet.
-            (
+    let jitter = jitter();
+    let mut least_ms = 0;
+    match &error {
+        // It has lost what it had confirmed, and says from where to go on.
+        Undelivered::Refused { reason: Reason::Gap, expected: Some(expected), .. } => {
+            let expected = *expected;
+            return on_channel(to, move |channel, now_ms| {
+                if (1..=channel.settled_through()).contains(&expected) {
+                    channel.sent();
+                    channel.synced(expected);
+                } else {
+                    channel.failed(now_ms, jitter);
+                }
+            });
+        }
+        // One of us does not know the other's latest keys or register yet.
+        Undelivered::Refused {
+            reason:
                 Reason::UnknownKey
                 | Reason::UnknownSealingKey
                 | Reason::CannotOpen
                 | Reason::UnknownRegister
                 | Reason::KeyRevoked,
-                _,
-            ) => {
-                if let Err(error) = sync::with(node, to).await {
-                    tracing::debug!(partner = %to, %error, "could not bring keys in step");
-                }
+            ..
+        } => {
+            if let Err(error) = sync::with(node, to).await {
+                tracing::debug!(partner = %to, %error, "could not bring keys in step");
             }
-            _ => {}
         }
-    }
-    if matches!(error, Undelivered::Unknown(_)) {
+        Undelivered::Refused { retry_after_s: Some(s), .. } => least_ms = s.saturating_mul(1000),
         // Without its keys nothing can be sealed; ask itself, and failing that a relay.
-        sync::learn_keys(node, to).await;
+        Undelivered::Unknown(_) => sync::learn_keys(node, to).await,
+        _ => {}
     }
-    let least = match &error {
-        Undelivered::Refused { retry_after_s: Some(s), .. } => s.saturating_mul(1000),
-        _ => 0,
-    };
-    note(node, to, move |channel, now_ms| {
+    on_channel(to, move |channel, now_ms| {
         channel.failed(now_ms, jitter);
-        channel.wait_at_least(now_ms.saturating_add(least));
+        channel.wait_at_least(now_ms.saturating_add(least_ms));
     })
-    .await?;
-    Ok(Round::Again)
 }
 
 /// Hands a load to the first relay that takes it.
@@ -243,39 +258,28 @@ async fn hand_to(
     Ok(())
 }
 
-async fn relay_outcome(
-    node: &Arc<Node>,
-    to: &AgencyId,
-    through: u64,
-    outcome: Result<(), Undelivered>,
-) -> Result<Round, Fault> {
-    match outcome {
-        Ok(()) => note(node, to, move |channel, now_ms| channel.relayed(through, now_ms)).await?,
-        Err(error) => {
-            tracing::info!(partner = %to, %error, "not relayed");
-            node.metrics.delivery_failed(to, error.cause());
-            if matches!(error, Undelivered::Unknown(_)) {
-                sync::learn_keys(node, to).await;
-            }
-            note(node, to, |channel, now_ms| channel.relay_failed(now_ms)).await?;
-        }
+async fn relayed(node: &Arc<Node>, to: &AgencyId, through: u64, outcome: Result<(), Undelivered>) -> Conclusion {
+    let Err(error) = outcome else { return on_channel(to, move |channel, now_ms| channel.relayed(through, now_ms)) };
+    tracing::info!(partner = %to, %error, "not relayed");
+    node.metrics.delivery_failed(to, error.cause());
+    if matches!(error, Undelivered::Unknown(_)) {
+        sync::learn_keys(node, to).await;
     }
-    Ok(Round::Again)
+    on_channel(to, |channel, now_ms| channel.relay_failed(now_ms))
 }
 
-async fn note(
-    node: &Node,
-    to: &AgencyId,
-    note: impl FnOnce(&mut mufakat_exchange::Outbound, u64) + Send + 'static,
-) -> Result<(), Fault> {
+fn on_channel(to: &AgencyId, tell: impl FnOnce(&mut Outbound, u64) + Send + 'static) -> Conclusion {
     let to = to.clone();
-    let noted = node.writer.call(move |core| {
+    Box::new(move |core| {
         if let Some(channel) = core.exchange.outbound(&to) {
-            note(channel, clock::now_ms());
+            tell(channel, clock::now_ms());
         }
         Ok(())
-    });
-    noted.await
+    })
+}
+
+fn jitter() -> u32 {
+    u32::from_le_bytes(entropy()[..4].try_into().unwrap_or_default())
 }
 
 /// Seals a load to its recipient's newest sealing key.

@@ -58,9 +58,9 @@ pub(super) fn exchange<P: Place>(place: &P) {
     let (_, settled, next) = a.store.snapshot().unwrap().unwrap().outbound.remove(0);
     assert_eq!((settled, next), (1, 3));
     assert_eq!(send(&mut a, &mut b, 2, 10), 1);
-    assert_eq!(a.store.queued(&bb, 2).unwrap(), Some((second.id(), true)));
-    assert_eq!(a.store.queued(&cc, 1).unwrap(), Some((first.id(), false)));
-    assert_eq!(a.store.queued(&bb, 3).unwrap(), None);
+    assert_eq!(a.store.queued(&bb, 2, 9).unwrap(), [(second.id(), true)]);
+    assert_eq!(a.store.queued(&cc, 1, 1).unwrap(), [(first.id(), false)]);
+    assert_eq!(a.store.queued(&bb, 3, 1).unwrap(), []);
 
     let (mut a, mut b) = (reopen(place, a), reopen(place, b));
     let snapshot = b.store.snapshot().unwrap().unwrap();
@@ -107,7 +107,7 @@ pub(super) fn transaction<P: Place>(place: &P) {
     let ids = a.share(reports(&a, "bb", 0..3)).unwrap();
     // The writer sees what it wrote, and nobody else does before the commit.
     assert!(a.store.held(&ids[0]).unwrap().is_some());
-    assert_eq!(a.store.queued(&name("bb"), 3).unwrap(), Some((ids[2], false)));
+    assert_eq!(a.store.queued(&name("bb"), 3, 1).unwrap(), [(ids[2], false)]);
     assert!(reader.held(&ids[0]).unwrap().is_none());
     a.store.commit().unwrap();
     assert!(reader.held(&ids[0]).unwrap().is_some());
@@ -134,7 +134,7 @@ pub(super) fn transaction<P: Place>(place: &P) {
         sound(&mut a.store);
     }
     let ids = a.share(reports(&a, "bb", 20..21)).unwrap();
-    assert_eq!(a.store.queued(&name("bb"), 4).unwrap(), Some((ids[0], false)));
+    assert_eq!(a.store.queued(&name("bb"), 4, 1).unwrap(), [(ids[0], false)]);
 }
 
 pub(super) fn replay<P: Place>(place: &P) {
@@ -205,7 +205,7 @@ pub(super) fn epoch<P: Place>(place: &P) {
         queued.iter().map(|q| (q.position, q.record)).collect::<Vec<_>>(),
         [(1, ids[2]), (2, ids[3]), (3, ids[4])]
     );
-    assert_eq!(a.store.queued(&name("bb"), 1).unwrap(), Some((ids[2], false)));
+    assert_eq!(a.store.queued(&name("bb"), 1, 1).unwrap(), [(ids[2], false)]);
     let counts = a.store.counts().unwrap();
     assert_eq!(counts.queued, [(name("bb"), 3), (name("cc"), 1)]);
     // What was settled in the old epoch stays on record.

@@ -49,8 +49,8 @@ impl Sqlite {
                 }
                 Change::Leaf { index, leaf } => self.add_leaf(*index, leaf)?,
                 Change::Tile(tile) => self.write_tile(tile)?,
-                Change::Queue { to, position, record } => self.queue(to, *position, record)?,
-                Change::Settle { to, position, accepted } => self.settle(to, *position, *accepted)?,
+                Change::Queue { to, position, leaf } => self.queue(to, *position, *leaf)?,
+                Change::Settle { to, first, last, accepted } => self.settle(to, *first, *last, *accepted)?,
                 Change::Cancel { to } => self.cancel(to)?,
                 Change::Arrived { from, epoch, position, leaf } => {
                     let values = params![self.number(from)?, int(*epoch), int(*position), int(*leaf)];
@@ -147,17 +147,17 @@ impl Sqlite {
         self.execute(sql, params![place, bytes]).map(drop)
     }
 
-    fn queue(&self, to: &AgencyId, position: u64, record: &RecordId) -> Result<(), Error> {
-        let sql = "INSERT INTO outbox SELECT ?, epoch, ?, (SELECT leaf FROM record WHERE id = ?), ? FROM state";
-        let values = params![self.number(to)?, int(position), record.0, state::QUEUED];
+    fn queue(&self, to: &AgencyId, position: u64, leaf: u64) -> Result<(), Error> {
+        let sql = "INSERT INTO outbox SELECT ?, epoch, ?, ?, ? FROM state";
+        let values = params![self.number(to)?, int(position), int(leaf), state::QUEUED];
         self.execute(sql, values).map(drop)
     }
 
-    fn settle(&self, to: &AgencyId, position: u64, accepted: bool) -> Result<(), Error> {
+    fn settle(&self, to: &AgencyId, first: u64, last: u64, accepted: bool) -> Result<(), Error> {
         let sql = "UPDATE outbox SET state = ?
-            WHERE agency = ? AND epoch = (SELECT epoch FROM state) AND position = ? AND state = 0";
+            WHERE agency = ? AND epoch = (SELECT epoch FROM state) AND position BETWEEN ? AND ? AND state = 0";
         let state = if accepted { state::ACCEPTED } else { state::REJECTED };
-        self.execute(sql, params![state, self.number(to)?, int(position)]).map(drop)
+        self.execute(sql, params![state, self.number(to)?, int(first), int(last)]).map(drop)
     }
 
     fn cancel(&self, to: &AgencyId) -> Result<(), Error> {

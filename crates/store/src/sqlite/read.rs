@@ -23,12 +23,14 @@ impl<Mode> Facts for Sqlite<Mode> {
         self.read_arrival(from, epoch, position).map_err(not_now)
     }
 
-    fn queued(&self, to: &AgencyId, position: u64) -> Result<Option<(RecordId, bool)>, Unavailable> {
+    fn queued(&self, to: &AgencyId, first: u64, count: usize) -> Result<Vec<(RecordId, bool)>, Unavailable> {
         let read = || {
-            let Some(number) = self.known_number(to)? else { return Ok(None) };
-            let sql = "SELECT r.id, o.state FROM outbox o JOIN record r ON r.leaf = o.leaf
-                WHERE o.agency = ? AND o.epoch = (SELECT epoch FROM state) AND o.position = ?";
-            self.one(sql, params![number, int(position)], |row| {
+            let Some(number) = self.known_number(to)? else { return Ok(Vec::new()) };
+            // A leaf's subject is the record's id, and its row is a tenth of the record's.
+            let sql = "SELECT l.subject, o.state FROM outbox o JOIN leaf l ON l.number = o.leaf
+                WHERE o.agency = ? AND o.epoch = (SELECT epoch FROM state) AND o.position >= ?
+                ORDER BY o.position LIMIT ?";
+            self.all(sql, params![number, int(first), clamped(count as u64)], |row| {
                 Ok((RecordId(row.get(0)?), row.get::<_, i64>(1)? != state::QUEUED))
             })
         };

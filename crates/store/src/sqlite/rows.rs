@@ -91,13 +91,9 @@ impl<Mode> Sqlite<Mode> {
             RowChange::Put(row) => (row.view, &row.key),
             RowChange::Delete { view, key } => (*view, key),
         };
-        let known = "SELECT number FROM view_key WHERE view = ? AND key = ?";
-        let known: Option<i64> = self.one(known, params![view, key], |row| row.get(0))?;
-        if let Some(number) = known {
-            let sql =
-                "UPDATE view_row SET facets = zeroblob(length(facets)), body = zeroblob(length(body)) WHERE number = ?";
-            self.execute(sql, [number])?;
-        }
+        let blank = "UPDATE view_row SET facets = zeroblob(length(facets)), body = zeroblob(length(body))
+            WHERE number = (SELECT number FROM view_key WHERE view = ? AND key = ?)";
+        self.execute(blank, params![view, key])?;
         let RowChange::Put(row) = change else {
             return self.execute("DELETE FROM view_key WHERE view = ? AND key = ?", params![view, key]).map(drop);
         };

@@ -30,7 +30,7 @@ use crate::share::{Envelope, NotShared, share};
 use crate::writer::Fault;
 
 /// How many lines one group holds at most.
-const GROUP_LINES_MAX: usize = 64;
+const GROUP_LINES_MAX: usize = 256;
 /// After how many bytes a group takes no further line.
 const GROUP_BYTES_MAX: usize = 1 << 20;
 /// How long a group waits for more lines while others are under way.
