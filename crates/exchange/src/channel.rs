@@ -9,6 +9,8 @@ pub const WAIT_MS_MIN: u64 = 500;
 pub const WAIT_MS_MAX: u64 = 5 * 60 * 1000;
 /// After how many failures in a row records are handed to a relay.
 pub const FAILURES_BEFORE_RELAY: u32 = 1;
+/// How many parcels of one channel may be under way at once.
+pub const UNDER_WAY_MAX: u32 = 3;
 /// How long records that a relay holds may stay without a receipt before they are sent again, in milliseconds.
 pub const RELAY_PATIENCE_MS: u64 = 15 * 60 * 1000;
 
@@ -24,7 +26,12 @@ pub struct Outbound {
     wait_until_ms: u64,
     /// Whether the relays refused since the recipient itself was last tried.
     relay_refused: bool,
-    in_flight: bool,
+    /// Attempts that are under way.
+    under_way: u32,
+    /// Up to which position records have left for the recipient itself.
+    departed_through: u64,
+    /// An attempt went wrong while another was under way: all must end before the next.
+    draining: bool,
 }
 
 /// What to do now about a channel.
@@ -52,7 +59,9 @@ impl Outbound {
             failures: 0,
             wait_until_ms: 0,
             relay_refused: false,
-            in_flight: false,
+            under_way: 0,
+            departed_through: settled_through,
+            draining: false,
         }
     }
 
@@ -83,15 +92,42 @@ impl Outbound {
         self.relayed_through
     }
 
-    /// Says what to do, and takes note that it is being done: [`Self::sent`], [`Self::relayed`] or [`Self::failed`] follows.
+    /// Whether the record at this position has its receipt, or will never get one.
+    pub fn is_settled(&self, position: u64) -> bool {
+        position <= self.settled_through || self.settled_above.contains(&position)
+    }
+
+    /// Says what to do, and takes note that it is being done: [`Self::sent`], [`Self::relayed`], [`Self::failed`],
+    /// [`Self::gap`] or [`Self::relay_failed`] follows.
     pub fn plan(&mut self, now_ms: u64, has_relay: bool) -> Plan {
         let plan = self.look(now_ms, has_relay);
-        self.in_flight = matches!(plan, Plan::Direct(_) | Plan::Relay(_));
+        if let Plan::Direct(_) | Plan::Relay(_) = plan {
+            self.under_way = 1;
+            self.draining = false;
+            self.departed_through = self.settled_through;
+        }
         plan
     }
 
+    /// Says from which position another parcel may follow those under way, and takes note that it does. It must be worth it:
+    /// `full` records must wait that have not left yet. Fewer are cheaper together, once the answer is there.
+    pub fn follow(&mut self, full: u64) -> Option<u64> {
+        let calm = self.failures == 0 && !self.draining && (1..UNDER_WAY_MAX).contains(&self.under_way);
+        let first = self.departed_through.max(self.settled_through) + 1;
+        if !calm || self.next - first < full {
+            return None;
+        }
+        self.under_way += 1;
+        Some(first)
+    }
+
+    /// The records up to this position leave for the recipient itself.
+    pub fn departs(&mut self, through: u64) {
+        self.departed_through = self.departed_through.max(through);
+    }
+
     fn look(&mut self, now_ms: u64, has_relay: bool) -> Plan {
-        if self.in_flight {
+        if self.under_way > 0 {
             return Plan::Wait(u64::MAX);
         }
         if self.settled_through + 1 >= self.next {
@@ -116,7 +152,7 @@ impl Outbound {
 
     /// The recipient answered. Its receipts are told by [`Self::settle`].
     pub fn sent(&mut self) {
-        self.in_flight = false;
+        self.ended();
         self.relay_refused = false;
         self.failures = 0;
         self.wait_until_ms = 0;
@@ -124,19 +160,35 @@ impl Outbound {
 
     /// A relay took the records up to this position.
     pub fn relayed(&mut self, through: u64, now_ms: u64) {
-        self.in_flight = false;
+        self.ended();
         self.relayed_through = self.relayed_through.max(through);
         self.relayed_at_ms = now_ms;
     }
 
     /// The recipient could not be reached or would not answer. `jitter` is a random number that spreads the attempts.
     pub fn failed(&mut self, now_ms: u64, jitter: u32) {
-        self.in_flight = false;
+        self.ended();
+        self.draining = true;
         self.relay_refused = false;
         self.failures = self.failures.saturating_add(1);
         let wait = (WAIT_MS_MIN << (self.failures - 1).min(16)).min(WAIT_MS_MAX);
         // Between half and the whole of the wait, so that a thousand nodes do not come back in one moment.
         self.wait_until_ms = now_ms + wait / 2 + u64::from(jitter) % (wait / 2 + 1);
+    }
+
+    /// The recipient would not take the records, because it expects another position.
+    pub fn gap(&mut self, expected: u64, now_ms: u64, jitter: u32) {
+        if (1..=self.settled_through).contains(&expected) {
+            // It has lost what it had confirmed, and says from where to go on.
+            self.sent();
+            self.synced(expected);
+        } else if self.under_way > 1 {
+            // They came before those that left earlier, or those were refused.
+            self.ended();
+            self.draining = true;
+        } else {
+            self.failed(now_ms, jitter);
+        }
     }
 
     /// The recipient asks not to be tried before this time. It is tried after [`WAIT_MS_MAX`] at the latest.
@@ -147,7 +199,7 @@ impl Outbound {
     /// The relay would not take them. It is asked again after the next attempt with the recipient itself, which waits as after
     /// any failure; so a relay that refuses is not asked again and again.
     pub fn relay_failed(&mut self, now_ms: u64) {
-        self.in_flight = false;
+        self.ended();
         self.relay_refused = true;
         self.wait_until_ms = self.wait_until_ms.max(now_ms + WAIT_MS_MIN);
         self.failures = self.failures.max(FAILURES_BEFORE_RELAY);
@@ -173,7 +225,12 @@ impl Outbound {
             // It has lost what it had confirmed, as after a restore from a backup; we still have it.
             self.settled_through = expected - 1;
             self.settled_above.clear();
+            self.draining = true;
         }
+    }
+
+    fn ended(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
     }
 }
 
@@ -249,6 +306,60 @@ mod tests {
             let Plan::Wait(until) = channel.plan(now, true) else { panic!("a wait was due") };
             now = until;
         }
+    }
+
+    #[test]
+    fn full_parcels_follow_each_other() {
+        let mut channel = Outbound::new(0, 46);
+        assert_eq!(channel.follow(10), None, "there is nothing to follow");
+        assert_eq!(channel.plan(0, true), Plan::Direct(1));
+        channel.departs(10);
+        assert_eq!(channel.plan(0, true), Plan::Wait(u64::MAX));
+        assert_eq!(channel.follow(36), None, "the rest would not fill a parcel");
+        for parcel in 1..u64::from(UNDER_WAY_MAX) {
+            assert_eq!(channel.follow(10), Some(parcel * 10 + 1));
+            channel.departs(parcel * 10 + 10);
+        }
+        assert_eq!(channel.follow(1), None, "enough is under way");
+        // The receipt for the second comes first.
+        (11..=20).for_each(|position| channel.settle(position));
+        assert!(channel.is_settled(11) && !channel.is_settled(10));
+        channel.sent();
+        assert_eq!(channel.follow(15), Some(31));
+        channel.departs(45);
+        (1..=10).chain(21..=30).for_each(|position| channel.settle(position));
+        channel.sent();
+        channel.sent();
+        assert_eq!((channel.settled_through(), channel.plan(0, true)), (30, Plan::Wait(u64::MAX)));
+        // A failure ends this until the recipient has answered again.
+        channel.failed(0, 0);
+        (0..20).for_each(|_| drop(channel.assign()));
+        assert_eq!(channel.plan(WAIT_MS_MAX, false), Plan::Direct(31));
+        assert_eq!(channel.follow(1), None);
+    }
+
+    #[test]
+    fn what_came_out_of_order_is_sent_again() {
+        let mut channel = Outbound::new(0, 31);
+        assert_eq!(channel.plan(0, true), Plan::Direct(1));
+        channel.departs(10);
+        assert_eq!(channel.follow(10), Some(11));
+        channel.departs(20);
+        channel.gap(1, 0, 0);
+        assert_eq!(
+            (channel.follow(10), channel.plan(0, true)),
+            (None, Plan::Wait(u64::MAX)),
+            "the first has no answer"
+        );
+        (1..=10).for_each(|position| channel.settle(position));
+        channel.sent();
+        assert_eq!((channel.failures(), channel.plan(0, true)), (0, Plan::Direct(11)));
+        // With nothing else under way a gap is a failure like any other, unless the recipient has lost something.
+        channel.gap(31, 0, 0);
+        assert_eq!(channel.failures(), 1);
+        assert_eq!(channel.plan(WAIT_MS_MAX, false), Plan::Direct(11));
+        channel.gap(4, WAIT_MS_MAX, 0);
+        assert_eq!((channel.failures(), channel.plan(WAIT_MS_MAX, false)), (0, Plan::Direct(4)));
     }
 
     #[test]

@@ -13,7 +13,9 @@ mod leaf;
 mod register;
 
 pub use change::{Change, Facts, Held, Unavailable};
-pub use channel::{FAILURES_BEFORE_RELAY, Inbound, Outbound, Plan, RELAY_PATIENCE_MS, WAIT_MS_MAX, WAIT_MS_MIN};
+pub use channel::{
+    FAILURES_BEFORE_RELAY, Inbound, Outbound, Plan, RELAY_PATIENCE_MS, UNDER_WAY_MAX, WAIT_MS_MAX, WAIT_MS_MIN,
+};
 pub use directory::Directory;
 pub use engine::{
     Batch, Delivery, Exchange, Item, OnRetraction, Refusal, Refused, Snapshot, Submission, ledger_origin,

@@ -12,6 +12,7 @@ use mufakat_store::Reader;
 use tokio::sync::{Notify, watch};
 
 use crate::config::Config;
+use crate::delivery::Turns;
 use crate::gate::Gate;
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
@@ -51,6 +52,8 @@ pub(crate) struct Node {
     pub(crate) ledger_size: watch::Sender<u64>,
     /// Becomes true when the node stops.
     pub(crate) stop: watch::Receiver<bool>,
+    /// The order in which parcels that are being opened are taken in.
+    pub(crate) turns: Turns,
     readers: Mutex<Vec<Reader>>,
     open_reader: Box<dyn Fn() -> Result<Reader, mufakat_store::Error> + Send + Sync>,
     contacts: Mutex<HashMap<AgencyId, u64>>,
@@ -104,6 +107,7 @@ impl Node {
             bells: parts.bells,
             ledger_size: parts.ledger_size,
             stop: parts.stop,
+            turns: Turns::default(),
             readers: Mutex::default(),
             open_reader: parts.open_reader,
             contacts: Mutex::default(),

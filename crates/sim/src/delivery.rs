@@ -44,11 +44,17 @@ impl World {
         let core = self.core(node)?;
         let epoch = core.exchange.epoch();
         let Some(channel) = core.exchange.outbound(&id) else { return Ok(()) };
-        let plan = channel.plan(now_ms, has_relay);
+        let plan = match channel.plan(now_ms, has_relay) {
+            Plan::Wait(u64::MAX) => channel.follow(COUNT_MAX as u64).map_or(Plan::Wait(u64::MAX), Plan::Direct),
+            plan => plan,
+        };
         let load = match plan {
             Plan::Direct(first) | Plan::Relay(first) => core.store.outbox(&id, first, COUNT_MAX, BYTES_MAX),
             Plan::Idle | Plan::Wait(_) => Ok(Vec::new()),
         };
+        if let (Plan::Direct(_), Ok(load), Some(channel)) = (plan, &load, core.exchange.outbound(&id)) {
+            channel.departs(load.last().map_or(0, |queued| queued.position));
+        }
         let load = load
             .map_err(|e| self.failure(Invariant::WorksAlone, &[node, to], format!("the outbox cannot be read: {e}")))?;
         match plan {
@@ -68,6 +74,8 @@ impl World {
                 Some(bytes) => {
                     self.tell(|_| format!("{node}: {} records to {to}", load.len()));
                     self.leak(node, to, epoch, &load)?;
+                    // Another may follow before this one is answered.
+                    self.wake_at(node, to, self.now + 1);
                     self.ask(node, to, Ask::Parcel(bytes), Call::Direct { to })
                 }
                 None => self.not_brought(node, to, Undelivered::NoKey),
@@ -233,14 +241,7 @@ impl World {
     fn not_brought(&mut self, node: usize, to: usize, how: Undelivered) -> Result<(), Stop> {
         match how {
             Undelivered::Refused(Reason::Gap, expected) => {
-                self.note(node, to, |channel, now_ms| {
-                    channel.sent();
-                    channel.synced(expected);
-                    if expected > channel.settled_through() + 1 {
-                        // It makes no sense; without a pause this would go on for ever.
-                        channel.failed(now_ms, 0);
-                    }
-                })?;
+                self.note(node, to, |channel, now_ms| channel.gap(expected, now_ms, 0))?;
                 // A partner that says this again and again is not to keep the sender busy.
                 self.wake_at(node, to, self.now + GAP_PAUSE_MS);
                 return Ok(());

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use mufakat_exchange::{Leaf, Outbound, Plan, RELAY_PATIENCE_MS, Refused, Submission, WAIT_MS_MAX, WAIT_MS_MIN, What};
+use mufakat_exchange::{
+    Leaf, Outbound, Plan, RELAY_PATIENCE_MS, Refused, Submission, UNDER_WAY_MAX, WAIT_MS_MAX, WAIT_MS_MIN, What,
+};
 use mufakat_record::{Digest, Reason, RecordId, Verified, sha256};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -388,6 +390,115 @@ fn carry_out(channel: &mut Outbound, model: &mut Model, plan: Plan, outcome: &Ou
     }
 }
 
+/// What happens to a channel with several attempts under way.
+#[derive(Debug, Clone)]
+enum Happening {
+    Assign(u64),
+    /// Another parcel leaves, if the channel says so.
+    Leave,
+    /// One of those under way gets its receipt, in whatever order.
+    Receipt(Index),
+    /// One fails; nobody knows whether it arrived.
+    Fail(Index),
+    /// One came out of order.
+    Gap(Index),
+    Synced(Index),
+}
+
+fn happenings() -> impl Strategy<Value = Vec<Happening>> {
+    let happening = prop_oneof![
+        3 => (1..30u64).prop_map(Happening::Assign),
+        6 => Just(Happening::Leave),
+        4 => any::<Index>().prop_map(Happening::Receipt),
+        1 => any::<Index>().prop_map(Happening::Fail),
+        1 => any::<Index>().prop_map(Happening::Gap),
+        1 => any::<Index>().prop_map(Happening::Synced),
+    ];
+    prop::collection::vec(happening, 1..150)
+}
+
+/// How many records fill a parcel here.
+const FULL: u64 = 8;
+
+/// Parcels that follow each other neither overlap nor leave a gap; there are never too many; and whatever goes wrong, once all
+/// attempts have ended the channel goes on from the first record without a receipt.
+fn side_by_side(happenings: Vec<Happening>) {
+    let mut channel = Outbound::new(0, 1);
+    let (mut next, mut now_ms, mut departed) = (1, 0, 0);
+    let mut under_way: Vec<(u64, u64)> = Vec::new();
+    // Something before the last departed record has to be sent again.
+    let mut broken = false;
+    for happening in happenings {
+        now_ms += WAIT_MS_MAX;
+        let pick = |index: Index| (!under_way.is_empty()).then(|| index.index(under_way.len()));
+        match happening {
+            Happening::Assign(count) => {
+                (0..count).for_each(|_| drop(channel.assign()));
+                next += count;
+            }
+            Happening::Leave => {
+                let first = match channel.plan(now_ms, false) {
+                    Plan::Direct(first) => {
+                        assert!(under_way.is_empty() && first == channel.settled_through() + 1);
+                        broken = false;
+                        first
+                    }
+                    Plan::Wait(u64::MAX) => match channel.follow(FULL) {
+                        Some(first) => {
+                            assert!(!broken && under_way.len() < UNDER_WAY_MAX as usize && next - first >= FULL);
+                            assert_eq!(first, departed.max(channel.settled_through()) + 1);
+                            first
+                        }
+                        None => continue,
+                    },
+                    _ => continue,
+                };
+                departed = (first + FULL).min(next) - 1;
+                channel.departs(departed);
+                under_way.push((first, departed));
+            }
+            Happening::Receipt(index) => {
+                let Some(at) = pick(index) else { continue };
+                let (first, last) = under_way.remove(at);
+                (first..=last).for_each(|position| channel.settle(position));
+                assert!(channel.is_settled(first) && channel.is_settled(last));
+                channel.sent();
+            }
+            Happening::Fail(index) => {
+                let Some(at) = pick(index) else { continue };
+                under_way.remove(at);
+                channel.failed(now_ms, 0);
+                broken = true;
+                assert_eq!(channel.follow(1), None);
+            }
+            Happening::Gap(index) => {
+                let Some(at) = pick(index) else { continue };
+                under_way.remove(at);
+                channel.gap(channel.settled_through() + 1, now_ms, 0);
+                broken = true;
+                assert_eq!(channel.follow(1), None);
+            }
+            Happening::Synced(expected) => {
+                let expected = expected.index(next as usize + 1) as u64;
+                broken |= (1..=channel.settled_through()).contains(&expected);
+                channel.synced(expected);
+            }
+        }
+    }
+    for (first, last) in under_way.drain(..) {
+        (first..=last).for_each(|position| channel.settle(position));
+        channel.sent();
+    }
+    while channel.settled_through() + 1 < next {
+        now_ms += WAIT_MS_MAX;
+        let first = channel.settled_through() + 1;
+        assert_eq!(channel.plan(now_ms, false), Plan::Direct(first));
+        channel.settle(first);
+        channel.sent();
+    }
+    assert_eq!((channel.plan(now_ms, false), channel.backlog()), (Plan::Idle, 0));
+}
+
 /// The head of a CBOR item (RFC 8949 §3), written here by hand.
 fn head(major: u8, value: u64) -> Vec<u8> {
     let first = |info: u8| major << 5 | info;
@@ -446,6 +557,11 @@ proptest! {
     #[test]
     fn a_channel_is_its_model(events in events()) {
         against_the_model(events);
+    }
+
+    #[test]
+    fn parcels_side_by_side(happenings in happenings()) {
+        side_by_side(happenings);
     }
 
     /// Section 12 of the protocol, encoded by hand.

@@ -4,6 +4,7 @@ pub(crate) mod receive;
 mod relay;
 mod send;
 mod sync;
+mod turns;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::writer::Fault;
 pub(crate) use receive::{Via, take_parcel};
 pub(crate) use send::sealed_for;
 pub(crate) use sync::{adopt_chain, answer_sync};
+pub(crate) use turns::Turns;
 
 /// The largest answer that is taken from a partner: a mailbox, or a register.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;

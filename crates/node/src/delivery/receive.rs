@@ -82,6 +82,7 @@ pub(crate) async fn take_parcel(node: &Arc<Node>, bytes: &[u8], via: Via) -> Res
     }
     let key = node.keyring.load().sealing(&outer.sealing_key);
     let key = key.ok_or_else(|| no(Reason::UnknownSealingKey, Some(&sender)))?;
+    let turn = (outer.first > 0).then(|| node.turns.enter(&sender, outer.epoch, outer.first));
     let now_s = clock::now_s();
     let opened = Arc::clone(&directory);
     let opened = aside(move || parcel.open(&key, &*opened, now_s)).await?;
@@ -91,6 +92,9 @@ pub(crate) async fn take_parcel(node: &Arc<Node>, bytes: &[u8], via: Via) -> Res
     }
     tell_skew(node, &sender, &items, now_s);
     let delivery = Delivery { sender: sender.clone(), epoch: outer.epoch, first: outer.first, items };
+    if let Some(turn) = &turn {
+        turn.come().await;
+    }
     let receipt = node.writer.call(move |core| {
         let at_ms = clock::now_ms();
         match refused(core.exchange.deliver(delivery, at_ms, &mut core.random, &core.store))? {

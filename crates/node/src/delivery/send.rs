@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::Method;
-use mufakat_exchange::{Outbound, Plan};
+use mufakat_exchange::{Outbound, Plan, UNDER_WAY_MAX};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::parcel::{self, Outer};
 use mufakat_record::{AgencyId, KeyId, Reason, RecordId, Unverified, Verified};
 use mufakat_store::{Queries, Queued};
+use tokio::sync::Notify;
 
 use super::{Undelivered, call, sync};
 use crate::net::Peer;
@@ -43,9 +45,14 @@ pub(super) async fn run(node: Arc<Node>, to: AgencyId) {
     if let Err(error) = greeted {
         tracing::debug!(partner = %to, %error, "could not greet");
     }
+    // Each of these has at most one parcel under way; the channel says when another may follow.
+    join_all((0..UNDER_WAY_MAX).map(|_| lane(&node, &to, &bell))).await;
+}
+
+async fn lane(node: &Arc<Node>, to: &AgencyId, bell: &Notify) {
     let mut last = None;
     loop {
-        let planned = plan(&node, &to, last.take()).await;
+        let planned = plan(node, to, last.take()).await;
         if node.is_stopping() {
             return;
         }
@@ -57,7 +64,7 @@ pub(super) async fn run(node: Arc<Node>, to: AgencyId) {
             }
             Ok(Some(planned)) => {
                 last = tokio::select! {
-                    conclusion = attempt(&node, &to, planned) => Some(conclusion),
+                    conclusion = attempt(node, to, planned) => Some(conclusion),
                     // A partner that does not answer must not hold up the end. What is under way is sent again after the start.
                     () = node.stopping() => return,
                 };
@@ -79,22 +86,34 @@ pub(super) async fn run(node: Arc<Node>, to: AgencyId) {
 /// Concludes the last attempt and plans the next; nothing when the recipient is no longer in the register.
 async fn plan(node: &Arc<Node>, to: &AgencyId, last: Option<Conclusion>) -> Result<Option<Planned>, Fault> {
     let (recipient, delivery) = (to.clone(), node.config.delivery.clone());
+    let full = delivery.count_max as u64;
     let has_relay = !node.relays(to).is_empty();
     let planned = node.writer.call_in_turn(move |core| {
         if let Some(conclude) = last {
             conclude(core)?;
         }
         let Some(channel) = core.exchange.outbound(&recipient) else { return Ok(None) };
-        let plan = channel.plan(clock::now_ms(), has_relay);
+        let plan = match channel.plan(clock::now_ms(), has_relay) {
+            Plan::Wait(u64::MAX) => channel.follow(full).map_or(Plan::Wait(u64::MAX), Plan::Direct),
+            plan => plan,
+        };
         let load = match plan {
             Plan::Direct(first) | Plan::Relay(first) => {
                 core.store.outbox(&recipient, first, delivery.count_max, delivery.bytes_max)?
             }
             Plan::Idle | Plan::Wait(_) => Vec::new(),
         };
+        if let (Plan::Direct(_), Some(channel)) = (plan, core.exchange.outbound(&recipient)) {
+            channel.departs(load.last().map_or(0, |queued| queued.position));
+        }
         Ok(Some(Planned { plan, load, epoch: core.exchange.epoch() }))
     });
-    planned.await
+    let planned = planned.await?;
+    if planned.as_ref().is_some_and(|planned| planned.load.len() as u64 == full) {
+        // There may be enough for another parcel.
+        node.bells.channel(to).notify_one();
+    }
+    Ok(planned)
 }
 
 /// Carries a plan out.
@@ -163,7 +182,7 @@ fn brought(node: &Arc<Node>, to: &AgencyId, first: u64, receipt: Verified) -> Co
         let Some(channel) = core.exchange.outbound(&to) else { return Ok(()) };
         // A receipt for something else does not bring the channel on; answered with it again and again, a sender would neither
         // wait nor turn to a relay.
-        if settled.is_ok() && channel.settled_through() >= first {
+        if settled.is_ok() && channel.is_settled(first) {
             channel.sent();
         } else {
             channel.failed(clock::now_ms(), jitter);
@@ -181,17 +200,9 @@ async fn not_brought(node: &Arc<Node>, to: &AgencyId, error: Undelivered) -> Con
     let jitter = jitter();
     let mut least_ms = 0;
     match &error {
-        // It has lost what it had confirmed, and says from where to go on.
         Undelivered::Refused { reason: Reason::Gap, expected: Some(expected), .. } => {
             let expected = *expected;
-            return on_channel(to, move |channel, now_ms| {
-                if (1..=channel.settled_through()).contains(&expected) {
-                    channel.sent();
-                    channel.synced(expected);
-                } else {
-                    channel.failed(now_ms, jitter);
-                }
-            });
+            return on_channel(to, move |channel, now_ms| channel.gap(expected, now_ms, jitter));
         }
         // One of us does not know the other's latest keys or register yet.
         Undelivered::Refused {

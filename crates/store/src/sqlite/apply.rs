@@ -148,7 +148,8 @@ impl Sqlite {
     }
 
     fn queue(&self, to: &AgencyId, position: u64, leaf: u64) -> Result<(), Error> {
-        let sql = "INSERT INTO outbox SELECT ?, epoch, ?, ?, ? FROM state";
+        // Not an INSERT from a SELECT: against the failure of a later row SQLite would keep a copy of each page.
+        let sql = "INSERT INTO outbox VALUES (?, (SELECT epoch FROM state), ?, ?, ?)";
         let values = params![self.number(to)?, int(position), int(leaf), state::QUEUED];
         self.execute(sql, values).map(drop)
     }

@@ -31,11 +31,11 @@ const BUSY_MS_MAX: u64 = 5_000;
 /// Statements that are kept prepared.
 const STATEMENTS_MAX: usize = 128;
 /// Pages of the write-ahead log after which they are moved into the file. More of them share the cost of a page that changes often.
-const WAL_PAGES: u32 = 2_000;
+const WAL_PAGES: u32 = 4_000;
 /// To how many bytes the write-ahead log is cut when it was longer.
 const WAL_BYTES_KEPT: u64 = 64 * 1024 * 1024;
 /// Memory for pages of the writer, in KiB.
-const WRITER_CACHE_KIB: u32 = 8 * 1024;
+const WRITER_CACHE_KIB: u32 = 16 * 1024;
 /// Memory for pages of one reader, in KiB.
 const READER_CACHE_KIB: u32 = 2 * 1024;
 /// Bytes of a page: three records of 2 KiB with little waste. Each random insertion into the index of ids rewrites one, so more
