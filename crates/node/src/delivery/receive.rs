@@ -120,9 +120,10 @@ async fn verify_all(mut records: Vec<Vec<u8>>, directory: &Arc<Directory>, now_s
     while !records.is_empty() {
         let rest = records.split_off(share.min(records.len()));
         let (some, directory) = (std::mem::replace(&mut records, rest), Arc::clone(directory));
-        let item = move |bytes: Vec<u8>| Item {
-            id: RecordId::of(&bytes),
-            record: Unverified::parse(bytes).and_then(|record| record.verify(&*directory, now_s)),
+        // A copy costs less than a second hash.
+        let item = move |bytes: Vec<u8>| match Unverified::parse(bytes.clone()) {
+            Ok(record) => Item { id: record.id(), record: record.verify(&*directory, now_s) },
+            Err(reason) => Item { id: RecordId::of(&bytes), record: Err(reason) },
         };
         tasks.push(aside(move || some.into_iter().map(item).collect::<Vec<_>>()));
     }

@@ -32,6 +32,7 @@ use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 use super::held::hold;
+use super::read_out::read_out;
 use super::tls::{Caller, Claim, ServerTls};
 use super::{H2_CONNECTION_WINDOW_BYTES, H2_FRAME_BYTES_MAX, H2_HEADERS_BYTES_MAX, H2_STREAM_WINDOW_BYTES};
 
@@ -260,7 +261,9 @@ async fn serve_plain<D: Door>(door: D, router: Router, stop: watch::Receiver<boo
     let serve = |socket: D::Socket| {
         let (http, router, mut stop) = (http.clone(), router.clone(), stop.clone());
         async move {
-            let service = service_fn(move |request: Request<Incoming>| router.clone().oneshot(request.map(Body::new)));
+            let service = service_fn(move |request: Request<Incoming>| {
+                router.clone().oneshot(request.map(|body| read_out(Body::new(body))))
+            });
             drive(&http, socket, service, stopped(&mut stop), LOCAL_SHUTDOWN_GRACE).await;
         }
     };

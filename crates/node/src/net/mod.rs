@@ -10,6 +10,7 @@ mod held;
 pub mod listen;
 pub mod local_client;
 pub mod peer_client;
+mod read_out;
 #[cfg(test)]
 mod tests;
 pub mod tls;

@@ -97,8 +97,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let figures = Figures { json: args.json, quick: args.quick, only: args.only.clone() };
     let size = if args.quick { QUICK } else { FULL };
     figures.say("the machine's own limits");
-    let bare = crypto::measure(&figures, args.quick)?;
-    flow::measure(&figures, size, bare)?;
+    crypto::measure(&figures, args.quick)?;
+    flow::measure(&figures, size)?;
     ledger::measure(&figures, size)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -62,8 +62,9 @@ impl Running {
     }
 
     async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
-        let response =
-            self.ask(Method::POST, path, "application/json", body.to_string()).await.expect("the node answers");
+        let body = body.to_string().into();
+        let response = request(&self.socket(), Method::POST, path, Some("application/json"), body).await;
+        let response = response.expect("the node answers");
         let status = response.status;
         let body = response.bytes(ANSWER_BYTES_MAX).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or_default())
