@@ -1,6 +1,5 @@
 //! Attachments between whole nodes: straight from the author, and through a relay while the author or the recipient is away.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::files::check_chunks;
 use super::tests::left;
 use crate::config::{Agency, Config, Listen};
+use crate::net::free_address;
 use crate::net::local_client::{body_from_reader, request};
 
 /// How long anything may take.
@@ -30,7 +30,7 @@ struct Place {
 impl Place {
     fn new(id: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = free_address().unwrap();
         let agency = Agency {
             id: id.parse().unwrap(),
             party: format!("p-{id}").parse().unwrap(),

@@ -6,6 +6,7 @@
 //! `docs/decisions/0004-transport.md` gives the reasons.
 
 pub mod flood;
+mod free;
 mod held;
 pub mod listen;
 pub mod local_client;
@@ -16,6 +17,7 @@ mod tests;
 pub mod tls;
 
 pub use flood::Flood;
+pub use free::free_address;
 pub use listen::{PeerServer, serve_http, serve_local, serve_peers};
 pub use peer_client::{Peer, PeerClient};
 pub use tls::{Caller, ClientTls, Directory, Identity, LeafSlot, ServerTls};

@@ -1,6 +1,5 @@
 //! The API of two real nodes, asked over their sockets.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::{Agency, Config};
+use crate::net::free_address;
 use crate::net::local_client::{Response, body_from_channel, request};
 use crate::{SOCKET, init, run};
 
@@ -29,8 +29,7 @@ struct Running {
 impl Running {
     fn start(id: &str, party: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        // The system gives a port that is free now.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let port = free_address().unwrap();
         let mut config = Config::new(Agency {
             id: id.parse().unwrap(),
             party: party.parse().unwrap(),

@@ -1,6 +1,5 @@
 //! What the tests play with: whole nodes, and members of the register who hold their own keys and say what the test wants.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +27,7 @@ use tokio::task::JoinHandle;
 use crate::config::{self, Config};
 use crate::keyring::{Keyring, Schedule};
 use crate::net::peer_client::{CallLimits, Response};
-use crate::net::{ClientTls, LeafSlot, Peer, PeerClient, local_client, tls};
+use crate::net::{ClientTls, LeafSlot, Peer, PeerClient, free_address, local_client, tls};
 use crate::wire::{Problem, Sync, chain_parts};
 use crate::writer::entropy;
 use crate::{DATABASE, Error, SOCKET, clock, init, run};
@@ -59,9 +58,7 @@ impl Stage {
     pub(super) fn set(relay: bool) -> Self {
         let root = tempfile::tempdir().unwrap();
         let configs = [VICTIM, ATTACKER, OTHER].map(|id| {
-            // The system gives ports that are free now.
-            let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            let (peers, ops) = (free(), free());
+            let (peers, ops) = (free_address().unwrap(), free_address().unwrap());
             let mut config = Config::new(config::Agency {
                 id: id.parse().unwrap(),
                 party: party(&id.parse().unwrap()),
