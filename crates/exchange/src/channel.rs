@@ -11,6 +11,9 @@ pub const WAIT_MS_MAX: u64 = 5 * 60 * 1000;
 pub const FAILURES_BEFORE_RELAY: u32 = 1;
 /// How many parcels of one channel may be under way at once.
 pub const UNDER_WAY_MAX: u32 = 3;
+/// How many parcels get through one by one, after one failed with others beside it, before some are side by side again: on a
+/// slow line they would only take each other's time.
+pub const ALONE_FOR: u32 = 64;
 /// How long records that a relay holds may stay without a receipt before they are sent again, in milliseconds.
 pub const RELAY_PATIENCE_MS: u64 = 15 * 60 * 1000;
 
@@ -30,8 +33,21 @@ pub struct Outbound {
     under_way: u32,
     /// Up to which position records have left for the recipient itself.
     departed_through: u64,
-    /// An attempt went wrong while another was under way: all must end before the next.
+    /// Something that has departed must be sent again: what is under way must end before that.
     draining: bool,
+    /// How many parcels must get through one by one before another may follow.
+    alone_for: u32,
+}
+
+/// Records that have left for the recipient itself, and how things stood then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Departed {
+    /// The first position.
+    first: u64,
+    /// The last.
+    last: u64,
+    /// Up to which position everything was settled.
+    settled_through: u64,
 }
 
 /// What to do now about a channel.
@@ -62,6 +78,7 @@ impl Outbound {
             under_way: 0,
             departed_through: settled_through,
             draining: false,
+            alone_for: 0,
         }
     }
 
@@ -97,8 +114,8 @@ impl Outbound {
         position <= self.settled_through || self.settled_above.contains(&position)
     }
 
-    /// Says what to do, and takes note that it is being done: [`Self::sent`], [`Self::relayed`], [`Self::failed`],
-    /// [`Self::gap`] or [`Self::relay_failed`] follows.
+    /// Says what to do, and takes note that it is being done: [`Self::answered`], [`Self::gap`], [`Self::failed`],
+    /// [`Self::relayed`] or [`Self::relay_failed`] follows.
     pub fn plan(&mut self, now_ms: u64, has_relay: bool) -> Plan {
         let plan = self.look(now_ms, has_relay);
         if let Plan::Direct(_) | Plan::Relay(_) = plan {
@@ -112,18 +129,29 @@ impl Outbound {
     /// Says from which position another parcel may follow those under way, and takes note that it does. It must be worth it:
     /// `full` records must wait that have not left yet. Fewer are cheaper together, once the answer is there.
     pub fn follow(&mut self, full: u64) -> Option<u64> {
-        let calm = self.failures == 0 && !self.draining && (1..UNDER_WAY_MAX).contains(&self.under_way);
-        let first = self.departed_through.max(self.settled_through) + 1;
-        if !calm || self.next - first < full {
+        let calm = self.failures == 0 && self.alone_for == 0 && !self.draining;
+        if !calm || !(1..UNDER_WAY_MAX).contains(&self.under_way) || self.waiting() < full {
             return None;
         }
         self.under_way += 1;
-        Some(first)
+        Some(self.departed_through.max(self.settled_through) + 1)
     }
 
-    /// The records up to this position leave for the recipient itself.
-    pub fn departs(&mut self, through: u64) {
-        self.departed_through = self.departed_through.max(through);
+    /// How many records have not left yet.
+    pub fn waiting(&self) -> u64 {
+        self.next - 1 - self.departed_through.max(self.settled_through)
+    }
+
+    /// The records of these positions leave for the recipient itself.
+    pub fn departs(&mut self, first: u64, last: u64) -> Departed {
+        self.departed_through = self.departed_through.max(last);
+        Departed { first, last, settled_through: self.settled_through }
+    }
+
+    /// Whoever made the attempts under way is gone, and will not tell how they end.
+    pub fn abandoned(&mut self) {
+        self.under_way = 0;
+        self.draining = true;
     }
 
     fn look(&mut self, now_ms: u64, has_relay: bool) -> Plan {
@@ -150,12 +178,28 @@ impl Outbound {
         Plan::Wait(self.wait_until_ms)
     }
 
-    /// The recipient answered. Its receipts are told by [`Self::settle`].
-    pub fn sent(&mut self) {
+    /// The recipient answered with a receipt, whose entries were told by [`Self::settle`]; says whether it was for these records.
+    /// One for something else does not bring the channel on: answered with it again and again, a sender would neither wait nor
+    /// turn to a relay.
+    pub fn answered(&mut self, departed: &Departed, now_ms: u64, jitter: u32) -> bool {
+        let fits = (departed.first..=departed.last).all(|position| self.is_settled(position));
+        if fits {
+            self.sent();
+        } else {
+            self.failed(now_ms, jitter);
+        }
+        fits
+    }
+
+    fn sent(&mut self) {
         self.ended();
-        self.relay_refused = false;
-        self.failures = 0;
-        self.wait_until_ms = 0;
+        // What failed beside it stays a failure, with the wait that the recipient may have asked for.
+        if !self.draining {
+            self.alone_for = self.alone_for.saturating_sub(1);
+            self.relay_refused = false;
+            self.failures = 0;
+            self.wait_until_ms = 0;
+        }
     }
 
     /// A relay took the records up to this position.
@@ -167,22 +211,28 @@ impl Outbound {
 
     /// The recipient could not be reached or would not answer. `jitter` is a random number that spreads the attempts.
     pub fn failed(&mut self, now_ms: u64, jitter: u32) {
+        let beside_others = self.under_way > 1 || self.draining;
         self.ended();
-        self.draining = true;
+        if beside_others {
+            self.alone_for = ALONE_FOR;
+        }
+        // Those that fail together fail for one reason.
+        if !std::mem::replace(&mut self.draining, true) || self.failures == 0 {
+            self.failures = self.failures.saturating_add(1);
+        }
         self.relay_refused = false;
-        self.failures = self.failures.saturating_add(1);
         let wait = (WAIT_MS_MIN << (self.failures - 1).min(16)).min(WAIT_MS_MAX);
         // Between half and the whole of the wait, so that a thousand nodes do not come back in one moment.
         self.wait_until_ms = now_ms + wait / 2 + u64::from(jitter) % (wait / 2 + 1);
     }
 
-    /// The recipient would not take the records, because it expects another position.
-    pub fn gap(&mut self, expected: u64, now_ms: u64, jitter: u32) {
-        if (1..=self.settled_through).contains(&expected) {
+    /// The recipient would not take these records, because it expects another position.
+    pub fn gap(&mut self, departed: &Departed, expected: u64, now_ms: u64, jitter: u32) {
+        if (1..=departed.settled_through).contains(&expected) {
             // It has lost what it had confirmed, and says from where to go on.
-            self.sent();
+            self.ended();
             self.synced(expected);
-        } else if self.under_way > 1 {
+        } else if departed.first > departed.settled_through + 1 {
             // They came before those that left earlier, or those were refused.
             self.ended();
             self.draining = true;
@@ -313,53 +363,106 @@ mod tests {
         let mut channel = Outbound::new(0, 46);
         assert_eq!(channel.follow(10), None, "there is nothing to follow");
         assert_eq!(channel.plan(0, true), Plan::Direct(1));
-        channel.departs(10);
+        let first = channel.departs(1, 10);
         assert_eq!(channel.plan(0, true), Plan::Wait(u64::MAX));
         assert_eq!(channel.follow(36), None, "the rest would not fill a parcel");
+        let mut others = Vec::new();
         for parcel in 1..u64::from(UNDER_WAY_MAX) {
             assert_eq!(channel.follow(10), Some(parcel * 10 + 1));
-            channel.departs(parcel * 10 + 10);
+            others.push(channel.departs(parcel * 10 + 1, parcel * 10 + 10));
         }
         assert_eq!(channel.follow(1), None, "enough is under way");
         // The receipt for the second comes first.
         (11..=20).for_each(|position| channel.settle(position));
-        assert!(channel.is_settled(11) && !channel.is_settled(10));
-        channel.sent();
+        assert!(channel.answered(&others[0], 0, 0));
         assert_eq!(channel.follow(15), Some(31));
-        channel.departs(45);
+        let last = channel.departs(31, 45);
         (1..=10).chain(21..=30).for_each(|position| channel.settle(position));
-        channel.sent();
-        channel.sent();
+        assert!(channel.answered(&first, 0, 0) && channel.answered(&others[1], 0, 0));
         assert_eq!((channel.settled_through(), channel.plan(0, true)), (30, Plan::Wait(u64::MAX)));
+        // A receipt that leaves one of them out is none.
+        (31..45).for_each(|position| channel.settle(position));
+        assert!(!channel.answered(&last, 0, 0));
         // A failure ends this until the recipient has answered again.
-        channel.failed(0, 0);
-        (0..20).for_each(|_| drop(channel.assign()));
-        assert_eq!(channel.plan(WAIT_MS_MAX, false), Plan::Direct(31));
+        for _ in 0..20 {
+            channel.assign();
+        }
+        assert_eq!(channel.plan(WAIT_MS_MAX, false), Plan::Direct(45));
         assert_eq!(channel.follow(1), None);
+    }
+
+    #[test]
+    fn those_that_fail_together_fail_once_and_then_go_one_by_one() {
+        let mut channel = Outbound::new(0, 1001);
+        assert_eq!(channel.plan(0, true), Plan::Direct(1));
+        let first = channel.departs(1, 10);
+        assert_eq!(channel.follow(10), Some(11));
+        channel.departs(11, 20);
+        channel.failed(0, u32::MAX);
+        channel.wait_at_least(60_000);
+        // The other one got through, which does not end the wait that was asked for.
+        (1..=10).for_each(|position| channel.settle(position));
+        assert!(channel.answered(&first, 0, 0));
+        assert_eq!((channel.failures(), channel.plan(0, false)), (1, Plan::Wait(60_000)));
+        for parcel in 1..=u64::from(ALONE_FOR) {
+            assert_eq!(channel.plan(60_000, false), Plan::Direct(parcel * 10 + 1));
+            let alone = channel.departs(parcel * 10 + 1, parcel * 10 + 10);
+            assert_eq!(channel.follow(1), None, "after {parcel}");
+            (parcel * 10 + 1..=parcel * 10 + 10).for_each(|position| channel.settle(position));
+            assert!(channel.answered(&alone, 0, 0));
+        }
+        assert!(matches!(channel.plan(60_000, false), Plan::Direct(_)));
+        channel.departs(651, 660);
+        assert_eq!(channel.follow(1), Some(661));
+        // All of them fail, which is one failure.
+        channel.failed(60_000, 0);
+        channel.failed(60_000, 0);
+        assert_eq!(channel.failures(), 1);
     }
 
     #[test]
     fn what_came_out_of_order_is_sent_again() {
         let mut channel = Outbound::new(0, 31);
         assert_eq!(channel.plan(0, true), Plan::Direct(1));
-        channel.departs(10);
+        let first = channel.departs(1, 10);
         assert_eq!(channel.follow(10), Some(11));
-        channel.departs(20);
-        channel.gap(1, 0, 0);
+        let second = channel.departs(11, 20);
+        channel.gap(&second, 1, 0, 0);
         assert_eq!(
             (channel.follow(10), channel.plan(0, true)),
             (None, Plan::Wait(u64::MAX)),
             "the first has no answer"
         );
         (1..=10).for_each(|position| channel.settle(position));
-        channel.sent();
+        assert!(channel.answered(&first, 0, 0));
         assert_eq!((channel.failures(), channel.plan(0, true)), (0, Plan::Direct(11)));
-        // With nothing else under way a gap is a failure like any other, unless the recipient has lost something.
-        channel.gap(31, 0, 0);
+        // The answer to a later one may come after that to an earlier one: nothing was lost.
+        let first = channel.departs(11, 20);
+        assert_eq!(channel.follow(10), Some(21));
+        let second = channel.departs(21, 30);
+        (11..=20).for_each(|position| channel.settle(position));
+        assert!(channel.answered(&first, 0, 0));
+        channel.gap(&second, 11, 0, 0);
+        assert_eq!((channel.failures(), channel.settled_through()), (0, 20));
+        // A gap before the first of all is a failure like any other, unless the recipient has lost something.
+        assert_eq!(channel.plan(0, true), Plan::Direct(21));
+        let alone = channel.departs(21, 30);
+        channel.gap(&alone, 31, 0, 0);
         assert_eq!(channel.failures(), 1);
-        assert_eq!(channel.plan(WAIT_MS_MAX, false), Plan::Direct(11));
-        channel.gap(4, WAIT_MS_MAX, 0);
+        assert_eq!(channel.plan(WAIT_MS_MAX, false), Plan::Direct(21));
+        let alone = channel.departs(21, 30);
+        channel.gap(&alone, 4, WAIT_MS_MAX, 0);
         assert_eq!((channel.failures(), channel.plan(WAIT_MS_MAX, false)), (0, Plan::Direct(4)));
+    }
+
+    #[test]
+    fn attempts_that_nobody_ends_do_not_hold_the_channel_up() {
+        let mut channel = Outbound::new(0, 31);
+        assert_eq!(channel.plan(0, true), Plan::Direct(1));
+        channel.departs(1, 10);
+        assert_eq!(channel.follow(10), Some(11));
+        channel.abandoned();
+        assert_eq!(channel.plan(0, true), Plan::Direct(1));
     }
 
     #[test]

@@ -14,7 +14,8 @@ mod register;
 
 pub use change::{Change, Facts, Held, Unavailable};
 pub use channel::{
-    FAILURES_BEFORE_RELAY, Inbound, Outbound, Plan, RELAY_PATIENCE_MS, UNDER_WAY_MAX, WAIT_MS_MAX, WAIT_MS_MIN,
+    ALONE_FOR, Departed, FAILURES_BEFORE_RELAY, Inbound, Outbound, Plan, RELAY_PATIENCE_MS, UNDER_WAY_MAX, WAIT_MS_MAX,
+    WAIT_MS_MIN,
 };
 pub use directory::Directory;
 pub use engine::{

@@ -52,7 +52,7 @@ pub(crate) struct Node {
     pub(crate) ledger_size: watch::Sender<u64>,
     /// Becomes true when the node stops.
     pub(crate) stop: watch::Receiver<bool>,
-    /// The order in which parcels that are being opened are taken in.
+    /// The order in which parcels at hand are taken in.
     pub(crate) turns: Turns,
     readers: Mutex<Vec<Reader>>,
     open_reader: Box<dyn Fn() -> Result<Reader, mufakat_store::Error> + Send + Sync>,

@@ -59,6 +59,8 @@ pub(crate) struct Core {
     pub(crate) store: Sqlite,
     /// Random bytes, seeded by the operating system when the node starts and with every transaction.
     pub(crate) random: ChaCha20Rng,
+    /// How often the exchange was read from the store. What was planned before the last time is no longer known to it.
+    pub(crate) loads: u64,
     after: After,
 }
 
@@ -132,7 +134,7 @@ impl Writer {
     ) -> Result<(Self, std::thread::JoinHandle<()>), Fault> {
         let exchange = load(&store, signer, on_retraction.clone())?;
         listener.loaded(&exchange);
-        let mut core = Core { exchange, store, random: fresh_random(), after: After::default() };
+        let mut core = Core { exchange, store, random: fresh_random(), loads: 1, after: After::default() };
         let (queue, mut waiting) = mpsc::channel::<Work>(QUEUE_MAX);
         let run = move || {
             while let Some(work) = waiting.blocking_recv() {
@@ -246,6 +248,7 @@ fn group(
                 Ok(exchange) => {
                     listener.loaded(&exchange);
                     core.exchange = exchange;
+                    core.loads += 1;
                 }
                 // Without a readable store the node cannot go on; a restart tells the operator what is wrong.
                 Err(fault) => {

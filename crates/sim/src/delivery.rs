@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use mufakat_exchange::{Plan, WAIT_MS_MAX};
+use mufakat_exchange::{Departed, Plan, WAIT_MS_MAX};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::parcel::{self, Outer, Parcel};
@@ -52,9 +52,12 @@ impl World {
             Plan::Direct(first) | Plan::Relay(first) => core.store.outbox(&id, first, COUNT_MAX, BYTES_MAX),
             Plan::Idle | Plan::Wait(_) => Ok(Vec::new()),
         };
-        if let (Plan::Direct(_), Ok(load), Some(channel)) = (plan, &load, core.exchange.outbound(&id)) {
-            channel.departs(load.last().map_or(0, |queued| queued.position));
-        }
+        let departed = match (plan, &load, core.exchange.outbound(&id)) {
+            (Plan::Direct(first), Ok(load), Some(channel)) => {
+                Some(channel.departs(first, load.last().map_or(0, |queued| queued.position)))
+            }
+            _ => None,
+        };
         let load = load
             .map_err(|e| self.failure(Invariant::WorksAlone, &[node, to], format!("the outbox cannot be read: {e}")))?;
         match plan {
@@ -70,15 +73,15 @@ impl World {
                 self.wake_at(node, to, self.now + wait.clamp(1, NAP_MS));
                 Ok(())
             }
-            Plan::Direct(_) => match self.sealed(node, to, epoch, &load)? {
-                Some(bytes) => {
+            Plan::Direct(_) => match (self.sealed(node, to, epoch, &load)?, departed) {
+                (Some(bytes), Some(departed)) => {
                     self.tell(|_| format!("{node}: {} records to {to}", load.len()));
                     self.leak(node, to, epoch, &load)?;
                     // Another may follow before this one is answered.
                     self.wake_at(node, to, self.now + 1);
-                    self.ask(node, to, Ask::Parcel(bytes), Call::Direct { to })
+                    self.ask(node, to, Ask::Parcel(bytes), Call::Direct { to, departed })
                 }
-                None => self.not_brought(node, to, Undelivered::NoKey),
+                _ => self.not_brought(node, to, departed, Undelivered::NoKey),
             },
             Plan::Relay(_) => {
                 let through = load.last().map_or(0, |queued| queued.position);
@@ -175,19 +178,22 @@ impl World {
 
     pub(crate) fn answered(&mut self, node: usize, from: usize, call: Call, reply: Reply) -> Result<(), Stop> {
         match (call, reply) {
-            (Call::Direct { to }, Reply::Receipt(bytes)) => {
+            (Call::Direct { to, departed }, Reply::Receipt(bytes)) => {
                 if self.take_receipt(node, to, bytes)? {
-                    self.note(node, to, |channel, _| channel.sent())?;
+                    let jitter = self.dice.below(1 << 32) as u32;
+                    self.note(node, to, |channel, now_ms| {
+                        channel.answered(&departed, now_ms, jitter);
+                    })?;
                     self.wake_at(node, to, self.now + 1);
                     Ok(())
                 } else {
-                    self.not_brought(node, to, Undelivered::Nonsense)
+                    self.not_brought(node, to, None, Undelivered::Nonsense)
                 }
             }
-            (Call::Direct { to }, Reply::Refused(reason, expected)) => {
-                self.not_brought(node, to, Undelivered::Refused(reason, expected))
+            (Call::Direct { to, departed }, Reply::Refused(reason, expected)) => {
+                self.not_brought(node, to, Some(departed), Undelivered::Refused(reason, expected))
             }
-            (Call::Direct { to }, _) => self.not_brought(node, to, Undelivered::Nonsense),
+            (Call::Direct { to, .. }, _) => self.not_brought(node, to, None, Undelivered::Nonsense),
             (Call::HandOver { to, through }, Reply::Done) => {
                 self.note(node, to, |channel, now_ms| channel.relayed(through, now_ms))?;
                 self.wake_at(node, to, self.now + 1);
@@ -212,7 +218,7 @@ impl World {
 
     pub(crate) fn timed_out(&mut self, node: usize, call: Call) -> Result<(), Stop> {
         match call {
-            Call::Direct { to } => self.not_brought(node, to, Undelivered::NoAnswer),
+            Call::Direct { to, .. } => self.not_brought(node, to, None, Undelivered::NoAnswer),
             Call::HandOver { to, .. } => self.not_relayed(node, to),
             Call::GiveBack { sender, parcel } => self.give_to_relay(node, sender, parcel),
             _ => Ok(()),
@@ -238,21 +244,27 @@ impl World {
         Ok(taken.is_ok())
     }
 
-    fn not_brought(&mut self, node: usize, to: usize, how: Undelivered) -> Result<(), Stop> {
-        match how {
-            Undelivered::Refused(Reason::Gap, expected) => {
-                self.note(node, to, |channel, now_ms| channel.gap(expected, now_ms, 0))?;
+    fn not_brought(
+        &mut self,
+        node: usize,
+        to: usize,
+        departed: Option<Departed>,
+        how: Undelivered,
+    ) -> Result<(), Stop> {
+        match (how, departed) {
+            (Undelivered::Refused(Reason::Gap, expected), Some(departed)) => {
+                self.note(node, to, |channel, now_ms| channel.gap(&departed, expected, now_ms, 0))?;
                 // A partner that says this again and again is not to keep the sender busy.
                 self.wake_at(node, to, self.now + GAP_PAUSE_MS);
                 return Ok(());
             }
-            Undelivered::Refused(reason, _) => {
+            (Undelivered::Refused(reason, _), _) => {
                 self.tell(|_| format!("{node}: {to} refuses with {reason}"));
                 self.expected_between_the_honest(node, to, reason)?;
                 self.after_greeting(node, to, reason);
             }
-            Undelivered::NoKey => self.learn_keys(node, to)?,
-            Undelivered::NoAnswer | Undelivered::Nonsense => {}
+            (Undelivered::NoKey, _) => self.learn_keys(node, to)?,
+            (Undelivered::NoAnswer | Undelivered::Nonsense, _) => {}
         }
         let jitter = self.dice.below(1 << 32) as u32;
         self.note(node, to, |channel, now_ms| channel.failed(now_ms, jitter))?;

@@ -72,7 +72,7 @@ pub(crate) enum Reply {
 /// What a node waits for. Forgotten when it crashes.
 #[derive(Debug, Clone)]
 pub(crate) enum Call {
-    Direct { to: usize },
+    Direct { to: usize, departed: mufakat_exchange::Departed },
     HandOver { to: usize, through: u64 },
     Greet { to: usize },
     Fetch,

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use mufakat_exchange::{
-    Leaf, Outbound, Plan, RELAY_PATIENCE_MS, Refused, Submission, UNDER_WAY_MAX, WAIT_MS_MAX, WAIT_MS_MIN, What,
+    Departed, Leaf, Outbound, Plan, RELAY_PATIENCE_MS, Refused, Submission, UNDER_WAY_MAX, WAIT_MS_MAX, WAIT_MS_MIN,
+    What,
 };
 use mufakat_record::{Digest, Reason, RecordId, Verified, sha256};
 use proptest::prelude::*;
@@ -167,7 +168,7 @@ impl World {
                     if let Some(receipt) = self.on_the_way.pop() {
                         self.arrive(receipt, false);
                     }
-                    self.channel(from, to).sent();
+                    answered(self.channel(from, to), first);
                 }
                 assert_eq!(self.channel(from, to).plan(u64::MAX / 2, false), Plan::Idle);
                 assert_eq!(self.channel(from, to).backlog(), 0);
@@ -360,7 +361,7 @@ fn carry_out(channel: &mut Outbound, model: &mut Model, plan: Plan, outcome: &Ou
                 channel.settle(position);
                 model.settled.insert(position);
             }
-            channel.sent();
+            answered(channel, first);
             (model.failures, model.wait, model.relay_refused) = (0, None, false);
         }
         (Plan::Relay(first), Outcome::Success { settle }) => {
@@ -390,6 +391,12 @@ fn carry_out(channel: &mut Outbound, model: &mut Model, plan: Plan, outcome: &Ou
     }
 }
 
+/// The recipient answers for what has been settled, however much that is.
+fn answered(channel: &mut Outbound, first: u64) {
+    let nothing = channel.departs(first, first - 1);
+    assert!(channel.answered(&nothing, 0, 0));
+}
+
 /// What happens to a channel with several attempts under way.
 #[derive(Debug, Clone)]
 enum Happening {
@@ -401,7 +408,7 @@ enum Happening {
     /// One fails; nobody knows whether it arrived.
     Fail(Index),
     /// One came out of order.
-    Gap(Index),
+    Gap(Index, Index),
     Synced(Index),
 }
 
@@ -411,7 +418,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         6 => Just(Happening::Leave),
         4 => any::<Index>().prop_map(Happening::Receipt),
         1 => any::<Index>().prop_map(Happening::Fail),
-        1 => any::<Index>().prop_map(Happening::Gap),
+        1 => any::<(Index, Index)>().prop_map(|(which, expected)| Happening::Gap(which, expected)),
         1 => any::<Index>().prop_map(Happening::Synced),
     ];
     prop::collection::vec(happening, 1..150)
@@ -425,7 +432,7 @@ const FULL: u64 = 8;
 fn side_by_side(happenings: Vec<Happening>) {
     let mut channel = Outbound::new(0, 1);
     let (mut next, mut now_ms, mut departed) = (1, 0, 0);
-    let mut under_way: Vec<(u64, u64)> = Vec::new();
+    let mut under_way: Vec<(u64, u64, Departed)> = Vec::new();
     // Something before the last departed record has to be sent again.
     let mut broken = false;
     for happening in happenings {
@@ -433,7 +440,9 @@ fn side_by_side(happenings: Vec<Happening>) {
         let pick = |index: Index| (!under_way.is_empty()).then(|| index.index(under_way.len()));
         match happening {
             Happening::Assign(count) => {
-                (0..count).for_each(|_| drop(channel.assign()));
+                for _ in 0..count {
+                    channel.assign();
+                }
                 next += count;
             }
             Happening::Leave => {
@@ -454,15 +463,14 @@ fn side_by_side(happenings: Vec<Happening>) {
                     _ => continue,
                 };
                 departed = (first + FULL).min(next) - 1;
-                channel.departs(departed);
-                under_way.push((first, departed));
+                under_way.push((first, departed, channel.departs(first, departed)));
             }
             Happening::Receipt(index) => {
                 let Some(at) = pick(index) else { continue };
-                let (first, last) = under_way.remove(at);
+                let (first, last, left) = under_way.remove(at);
                 (first..=last).for_each(|position| channel.settle(position));
                 assert!(channel.is_settled(first) && channel.is_settled(last));
-                channel.sent();
+                assert!(channel.answered(&left, now_ms, 0));
             }
             Happening::Fail(index) => {
                 let Some(at) = pick(index) else { continue };
@@ -471,10 +479,12 @@ fn side_by_side(happenings: Vec<Happening>) {
                 broken = true;
                 assert_eq!(channel.follow(1), None);
             }
-            Happening::Gap(index) => {
+            Happening::Gap(index, expected) => {
                 let Some(at) = pick(index) else { continue };
-                under_way.remove(at);
-                channel.gap(channel.settled_through() + 1, now_ms, 0);
+                let (_, _, left) = under_way.remove(at);
+                let (through, lost) = (channel.settled_through(), expected.index(2) == 0);
+                // Either what comes next, or something that was settled before all of these left.
+                channel.gap(&left, if lost { 1 } else { through + 1 }, now_ms, 0);
                 broken = true;
                 assert_eq!(channel.follow(1), None);
             }
@@ -485,16 +495,16 @@ fn side_by_side(happenings: Vec<Happening>) {
             }
         }
     }
-    for (first, last) in under_way.drain(..) {
+    for (first, last, left) in under_way.drain(..) {
         (first..=last).for_each(|position| channel.settle(position));
-        channel.sent();
+        assert!(channel.answered(&left, now_ms, 0));
     }
     while channel.settled_through() + 1 < next {
         now_ms += WAIT_MS_MAX;
         let first = channel.settled_through() + 1;
         assert_eq!(channel.plan(now_ms, false), Plan::Direct(first));
         channel.settle(first);
-        channel.sent();
+        answered(&mut channel, first);
     }
     assert_eq!((channel.plan(now_ms, false), channel.backlog()), (Plan::Idle, 0));
 }

@@ -82,7 +82,9 @@ pub(crate) async fn take_parcel(node: &Arc<Node>, bytes: &[u8], via: Via) -> Res
     }
     let key = node.keyring.load().sealing(&outer.sealing_key);
     let key = key.ok_or_else(|| no(Reason::UnknownSealingKey, Some(&sender)))?;
-    let turn = (outer.first > 0).then(|| node.turns.enter(&sender, outer.epoch, outer.first));
+    // What is carried comes one by one, and anyone may have put it there: it must not hold up what the sender itself brings.
+    let direct = matches!(via, Via::Direct(_)) && outer.first > 0;
+    let turn = direct.then(|| node.turns.enter(&sender, outer.epoch, outer.first));
     let now_s = clock::now_s();
     let opened = Arc::clone(&directory);
     let opened = aside(move || parcel.open(&key, &*opened, now_s)).await?;

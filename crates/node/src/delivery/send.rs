@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::Method;
-use mufakat_exchange::{Outbound, Plan, UNDER_WAY_MAX};
+use mufakat_exchange::{Departed, Outbound, Plan, UNDER_WAY_MAX};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::receipt::Receipt;
@@ -32,6 +32,30 @@ struct Planned {
     plan: Plan,
     load: Vec<Queued>,
     epoch: u64,
+    attempt: Attempt,
+}
+
+/// An attempt, for whoever concludes it.
+#[derive(Clone)]
+struct Attempt {
+    node: Arc<Node>,
+    to: AgencyId,
+    /// What left, if it left for the recipient itself.
+    departed: Option<Departed>,
+    /// See [`Core::loads`].
+    loads: u64,
+}
+
+impl Attempt {
+    /// Tells the channel how this ended, unless the exchange was read anew and knows of no such attempt.
+    fn on_channel(self, tell: impl FnOnce(&mut Outbound, u64) + Send + 'static) -> Conclusion {
+        Box::new(move |core| {
+            if let Some(channel) = core.exchange.outbound(&self.to).filter(|_| core.loads == self.loads) {
+                tell(channel, clock::now_ms());
+            }
+            Ok(())
+        })
+    }
 }
 
 /// Runs until the node stops or the recipient is removed.
@@ -44,6 +68,18 @@ pub(super) async fn run(node: Arc<Node>, to: AgencyId) {
     };
     if let Err(error) = greeted {
         tracing::debug!(partner = %to, %error, "could not greet");
+    }
+    // If this task was begun again after a fault of ours, nobody will tell how the attempts of the last one ended.
+    let recipient = to.clone();
+    let begun = node.writer.call_in_turn(move |core| {
+        if let Some(channel) = core.exchange.outbound(&recipient) {
+            channel.abandoned();
+        }
+        Ok(())
+    });
+    if let Err(fault) = begun.await {
+        tracing::warn!(partner = %to, %fault, "delivery does not begin");
+        return;
     }
     // Each of these has at most one parcel under way; the channel says when another may follow.
     join_all((0..UNDER_WAY_MAX).map(|_| lane(&node, &to, &bell))).await;
@@ -64,7 +100,7 @@ async fn lane(node: &Arc<Node>, to: &AgencyId, bell: &Notify) {
             }
             Ok(Some(planned)) => {
                 last = tokio::select! {
-                    conclusion = attempt(node, to, planned) => Some(conclusion),
+                    conclusion = carry_out(planned) => Some(conclusion),
                     // A partner that does not answer must not hold up the end. What is under way is sent again after the start.
                     () = node.stopping() => return,
                 };
@@ -85,13 +121,14 @@ async fn lane(node: &Arc<Node>, to: &AgencyId, bell: &Notify) {
 
 /// Concludes the last attempt and plans the next; nothing when the recipient is no longer in the register.
 async fn plan(node: &Arc<Node>, to: &AgencyId, last: Option<Conclusion>) -> Result<Option<Planned>, Fault> {
-    let (recipient, delivery) = (to.clone(), node.config.delivery.clone());
-    let full = delivery.count_max as u64;
+    let (shared, recipient, delivery) = (Arc::clone(node), to.clone(), node.config.delivery.clone());
     let has_relay = !node.relays(to).is_empty();
     let planned = node.writer.call_in_turn(move |core| {
         if let Some(conclude) = last {
             conclude(core)?;
         }
+        let full = delivery.count_max as u64;
+        let (epoch, loads) = (core.exchange.epoch(), core.loads);
         let Some(channel) = core.exchange.outbound(&recipient) else { return Ok(None) };
         let plan = match channel.plan(clock::now_ms(), has_relay) {
             Plan::Wait(u64::MAX) => channel.follow(full).map_or(Plan::Wait(u64::MAX), Plan::Direct),
@@ -103,30 +140,31 @@ async fn plan(node: &Arc<Node>, to: &AgencyId, last: Option<Conclusion>) -> Resu
             }
             Plan::Idle | Plan::Wait(_) => Vec::new(),
         };
-        if let (Plan::Direct(_), Some(channel)) = (plan, core.exchange.outbound(&recipient)) {
-            channel.departs(load.last().map_or(0, |queued| queued.position));
+        let last = load.last().map_or(0, |queued| queued.position);
+        let departed = match plan {
+            Plan::Direct(first) => Some(channel.departs(first, last)),
+            _ => None,
+        };
+        if departed.is_some() && channel.waiting() >= full {
+            shared.bells.channel(&recipient).notify_one();
         }
-        Ok(Some(Planned { plan, load, epoch: core.exchange.epoch() }))
+        Ok(Some(Planned { plan, load, epoch, attempt: Attempt { node: shared, to: recipient, departed, loads } }))
     });
-    let planned = planned.await?;
-    if planned.as_ref().is_some_and(|planned| planned.load.len() as u64 == full) {
-        // There may be enough for another parcel.
-        node.bells.channel(to).notify_one();
-    }
-    Ok(planned)
+    planned.await
 }
 
 /// Carries a plan out.
-async fn attempt(node: &Arc<Node>, to: &AgencyId, planned: Planned) -> Conclusion {
-    let Planned { plan, load, epoch } = planned;
+async fn carry_out(planned: Planned) -> Conclusion {
+    let Planned { plan, load, epoch, attempt } = planned;
+    let (node, to) = (Arc::clone(&attempt.node), attempt.to.clone());
     if let Plan::Relay(_) = plan {
-        let outcome = hand_over(node, to, &node.relays(to), epoch, &load).await;
+        let outcome = hand_over(&node, &to, &node.relays(&to), epoch, &load).await;
         let through = load.last().map_or(0, |queued| queued.position);
-        return relayed(node, to, through, outcome).await;
+        return relayed(attempt, through, outcome).await;
     }
-    match bring(node, to, epoch, &load).await {
-        Ok(receipt) => brought(node, to, load.first().map_or(0, |queued| queued.position), receipt),
-        Err(error) => not_brought(node, to, error).await,
+    match bring(&node, &to, epoch, &load).await {
+        Ok(receipt) => brought(attempt, receipt),
+        Err(error) => not_brought(attempt, error).await,
     }
 }
 
@@ -174,27 +212,32 @@ fn settle(core: &mut Core, receipt: Verified) -> Result<Result<(), Reason>, Faul
 }
 
 /// Concludes an attempt for which a receipt came.
-fn brought(node: &Arc<Node>, to: &AgencyId, first: u64, receipt: Verified) -> Conclusion {
-    let (node, to, jitter) = (Arc::clone(node), to.clone(), jitter());
-    node.heard_of(&to);
+fn brought(attempt: Attempt, receipt: Verified) -> Conclusion {
+    let jitter = jitter();
+    attempt.node.heard_of(&attempt.to);
     Box::new(move |core| {
-        let settled = settle(core, receipt)?;
-        let Some(channel) = core.exchange.outbound(&to) else { return Ok(()) };
-        // A receipt for something else does not bring the channel on; answered with it again and again, a sender would neither
-        // wait nor turn to a relay.
-        if settled.is_ok() && channel.is_settled(first) {
-            channel.sent();
-        } else {
-            channel.failed(clock::now_ms(), jitter);
-            node.metrics.delivery_failed(&to, NOT_OURS.cause());
-            tracing::info!(partner = %to, error = %NOT_OURS, "not delivered");
-        }
-        Ok(())
+        let taken = settle(core, receipt)?;
+        let Attempt { node, to, .. } = attempt.clone();
+        let told = attempt.clone().on_channel(move |channel, now_ms| {
+            let fits = match attempt.departed {
+                Some(departed) if taken.is_ok() => channel.answered(&departed, now_ms, jitter),
+                _ => {
+                    channel.failed(now_ms, jitter);
+                    false
+                }
+            };
+            if !fits {
+                node.metrics.delivery_failed(&to, NOT_OURS.cause());
+                tracing::info!(partner = %to, error = %NOT_OURS, "not delivered");
+            }
+        });
+        told(core)
     })
 }
 
 /// Does what helps against the cause of a failure, and concludes the attempt.
-async fn not_brought(node: &Arc<Node>, to: &AgencyId, error: Undelivered) -> Conclusion {
+async fn not_brought(attempt: Attempt, error: Undelivered) -> Conclusion {
+    let (node, to, departed) = (&attempt.node, &attempt.to, attempt.departed);
     node.metrics.delivery_failed(to, error.cause());
     tracing::info!(partner = %to, %error, "not delivered");
     let jitter = jitter();
@@ -202,7 +245,10 @@ async fn not_brought(node: &Arc<Node>, to: &AgencyId, error: Undelivered) -> Con
     match &error {
         Undelivered::Refused { reason: Reason::Gap, expected: Some(expected), .. } => {
             let expected = *expected;
-            return on_channel(to, move |channel, now_ms| channel.gap(expected, now_ms, jitter));
+            return attempt.on_channel(move |channel, now_ms| match departed {
+                Some(departed) => channel.gap(&departed, expected, now_ms, jitter),
+                None => channel.failed(now_ms, jitter),
+            });
         }
         // One of us does not know the other's latest keys or register yet.
         Undelivered::Refused {
@@ -223,7 +269,7 @@ async fn not_brought(node: &Arc<Node>, to: &AgencyId, error: Undelivered) -> Con
         Undelivered::Unknown(_) => sync::learn_keys(node, to).await,
         _ => {}
     }
-    on_channel(to, move |channel, now_ms| {
+    attempt.on_channel(move |channel, now_ms| {
         channel.failed(now_ms, jitter);
         channel.wait_at_least(now_ms.saturating_add(least_ms));
     })
@@ -269,24 +315,17 @@ async fn hand_to(
     Ok(())
 }
 
-async fn relayed(node: &Arc<Node>, to: &AgencyId, through: u64, outcome: Result<(), Undelivered>) -> Conclusion {
-    let Err(error) = outcome else { return on_channel(to, move |channel, now_ms| channel.relayed(through, now_ms)) };
+async fn relayed(attempt: Attempt, through: u64, outcome: Result<(), Undelivered>) -> Conclusion {
+    let (node, to) = (&attempt.node, &attempt.to);
+    let Err(error) = outcome else {
+        return attempt.on_channel(move |channel, now_ms| channel.relayed(through, now_ms));
+    };
     tracing::info!(partner = %to, %error, "not relayed");
     node.metrics.delivery_failed(to, error.cause());
     if matches!(error, Undelivered::Unknown(_)) {
         sync::learn_keys(node, to).await;
     }
-    on_channel(to, |channel, now_ms| channel.relay_failed(now_ms))
-}
-
-fn on_channel(to: &AgencyId, tell: impl FnOnce(&mut Outbound, u64) + Send + 'static) -> Conclusion {
-    let to = to.clone();
-    Box::new(move |core| {
-        if let Some(channel) = core.exchange.outbound(&to) {
-            tell(channel, clock::now_ms());
-        }
-        Ok(())
-    })
+    attempt.on_channel(|channel, now_ms| channel.relay_failed(now_ms))
 }
 
 fn jitter() -> u32 {

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 /// Sender, epoch, first position, and a number that no two have.
 type Place = (AgencyId, u64, u64, u64);
 
-/// The parcels that are being opened.
+/// The parcels that are being opened and taken in.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     places: Mutex<BTreeSet<Place>>,
@@ -41,7 +41,7 @@ impl Turns {
 }
 
 impl Turn<'_> {
-    /// Resolves when no parcel is being opened that comes before this one on the channel.
+    /// Resolves when every parcel at hand that comes before this one on the channel has been taken in or refused.
     pub(crate) async fn come(&self) {
         let (sender, epoch, ..) = &self.place;
         let beginning = (sender.clone(), *epoch, 0, 0);

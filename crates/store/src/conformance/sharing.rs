@@ -60,7 +60,11 @@ pub(super) fn exchange<P: Place>(place: &P) {
     assert_eq!(send(&mut a, &mut b, 2, 10), 1);
     assert_eq!(a.store.queued(&bb, 2, 9).unwrap(), [(second.id(), true)]);
     assert_eq!(a.store.queued(&cc, 1, 1).unwrap(), [(first.id(), false)]);
-    assert_eq!(a.store.queued(&bb, 3, 1).unwrap(), []);
+    // The places that were asked for and no others, wherever they lie.
+    assert_eq!(a.store.queued(&bb, 0, 2).unwrap(), [(first.id(), true)]);
+    for (nowhere, count) in [(3, 1), (0, 1), (1 << 63, 2), (u64::MAX - 1, 2), (u64::MAX, 2)] {
+        assert_eq!(a.store.queued(&bb, nowhere, count).unwrap(), [], "{nowhere}");
+    }
 
     let (mut a, mut b) = (reopen(place, a), reopen(place, b));
     let snapshot = b.store.snapshot().unwrap().unwrap();

@@ -25,12 +25,15 @@ impl<Mode> Facts for Sqlite<Mode> {
 
     fn queued(&self, to: &AgencyId, first: u64, count: usize) -> Result<Vec<(RecordId, bool)>, Unavailable> {
         let read = || {
-            let Some(number) = self.known_number(to)? else { return Ok(Vec::new()) };
+            let last = first.checked_add(count as u64).map(|end| end - 1);
+            let places = last.and_then(|last| Some((i64::try_from(first).ok()?, i64::try_from(last).ok()?)));
+            // Places that no channel reaches are nobody's.
+            let (Some(number), Some((first, last))) = (self.known_number(to)?, places) else { return Ok(Vec::new()) };
             // A leaf's subject is the record's id, and its row is a tenth of the record's.
             let sql = "SELECT l.subject, o.state FROM outbox o JOIN leaf l ON l.number = o.leaf
-                WHERE o.agency = ? AND o.epoch = (SELECT epoch FROM state) AND o.position >= ?
-                ORDER BY o.position LIMIT ?";
-            self.all(sql, params![number, int(first), clamped(count as u64)], |row| {
+                WHERE o.agency = ? AND o.epoch = (SELECT epoch FROM state) AND o.position BETWEEN ? AND ?
+                ORDER BY o.position";
+            self.all(sql, params![number, first, last], |row| {
                 Ok((RecordId(row.get(0)?), row.get::<_, i64>(1)? != state::QUEUED))
             })
         };
