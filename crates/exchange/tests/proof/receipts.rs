@@ -60,6 +60,8 @@ fn receipts_that_are_no_word_on_our_records() {
         ("the record of another channel", accepting(&[(1, to_cc)]), Reason::Malformed),
         ("a position never given out", accepting(&[(4, one)]), Reason::Malformed),
         ("position 0", accepting(&[(0, one)]), Reason::Malformed),
+        ("all, from position 0", accepting(&[(0, one), (1, two), (2, three)]), Reason::Malformed),
+        ("all, far away", accepting(&[(1 << 63, one), ((1 << 63) + 1, two)]), Reason::Malformed),
         ("the last position there is", accepting(&[(u64::MAX, one)]), Reason::Malformed),
         ("one wrong word among good ones", accepting(&[(1, one), (2, two), (3, two)]), Reason::Malformed),
         ("positions that do not ascend", accepting(&[(2, two), (1, one)]), Reason::BodyNotOfKind),
