@@ -1,5 +1,6 @@
 //! Making a node, and running one: the order in which its parts start and stop.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,8 +43,11 @@ pub enum Error {
     #[error("{0}: {1}")]
     Folder(PathBuf, std::io::Error),
     /// An address or the socket cannot be listened on.
-    #[error("cannot listen: {0}")]
-    Listen(std::io::Error),
+    #[error("cannot listen on {1} (setting {0}): {2}; another process may have it, see `ss -ltnp`")]
+    Listen(&'static str, SocketAddr, std::io::Error),
+    /// The socket for the agency's own commands cannot be made.
+    #[error("cannot listen on the socket in {0}: {1}")]
+    Socket(PathBuf, std::io::Error),
     /// The secret keys are damaged.
     #[error(transparent)]
     Keyring(#[from] crate::keyring::Error),
@@ -158,16 +162,25 @@ pub async fn run(dir: &Path, config: Config, stop: watch::Receiver<bool>) -> Res
     let (health, metrics) = (Arc::new(Health::new()), Arc::new(Metrics::new()));
     if let Some(ops) = config.listen.ops {
         // The operator can look from the start on, also while the node waits for a register.
-        let listener = TcpListener::bind(ops).await.map_err(Error::Listen)?;
+        let listener = listen("listen.ops", ops).await?;
         let routes = http::ops::router(Arc::clone(&health), Arc::clone(&metrics));
         tokio::spawn(serve_http(listener, routes, stop.clone()));
     }
+    // A taken port is told of now, not when the register comes into force; partners are not served before that.
+    drop(listen(PEERS, config.listen.peers).await?);
     if store.snapshot()?.is_none()
         && !crate::waiting::wait(dir, &config, &mut store, &keyring, &health, stop.clone()).await?
     {
         return Ok(());
     }
     running(dir, config, store, keyring, (health, metrics), stop).await
+}
+
+/// The setting of the address for partners.
+const PEERS: &str = "listen.peers";
+
+async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|error| Error::Listen(setting, address, error))
 }
 
 /// The register as the transport asks it: members and their identity keys.
@@ -188,8 +201,8 @@ async fn running(
     (health, metrics): (Arc<Health>, Arc<Metrics>),
     stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
-    let peers = TcpListener::bind(config.listen.peers).await.map_err(Error::Listen)?;
-    let local = bind_local(&dir.join(SOCKET)).map_err(Error::Listen)?;
+    let peers = listen(PEERS, config.listen.peers).await?;
+    let local = bind_local(&dir.join(SOCKET)).map_err(|e| Error::Socket(dir.to_owned(), e))?;
     let directory: Arc<ArcSwapOption<Directory>> = Arc::default();
     let certificate = |e: &dyn std::fmt::Display| Error::Certificate(e.to_string());
     let identity = tls::Identity::from_seed(config.agency.id.as_str(), keyring.identity().seed());

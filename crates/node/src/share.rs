@@ -1,5 +1,6 @@
 //! Sharing: from what an officer or a program hands in to signed records on their way. The policy gate stands here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mufakat_exchange::{Directory, Refusal, Submission};
@@ -248,6 +249,7 @@ async fn submit(node: &Arc<Node>, signed: Vec<Composed>) -> Result<Option<Vec<Ou
         }));
     }
     let count = submissions.len();
+    let keyed: Vec<_> = submissions.iter().map(|s| s.key.is_some().then(|| s.record.clone())).collect();
     let policy = node.gate.hash();
     let submitted = node.writer.call(move |core| {
         let at_ms = clock::now_ms();
@@ -268,12 +270,47 @@ async fn submit(node: &Arc<Node>, signed: Vec<Composed>) -> Result<Option<Vec<Ou
         Err(Refusal::Unavailable(e)) => return Err(e.into()),
     };
     node.metrics.records_submitted.inc_by(count as u64);
+    let taken = taken_keys(node, keyed, &ids).await?;
     let mut ids = ids.into_iter();
-    let outcome = |audiences: Vec<Vec<AgencyId>>| -> Vec<Shared> {
-        audiences.into_iter().zip(ids.by_ref()).map(|(audience, id)| Shared { id, audience }).collect()
+    let mut outcome = |audiences: Vec<Vec<AgencyId>>| -> Outcome {
+        let shared: Vec<_> =
+            audiences.into_iter().zip(ids.by_ref()).map(|(audience, id)| Shared { id, audience }).collect();
+        match shared.iter().find(|shared| taken.contains(&shared.id)) {
+            None => Ok(shared),
+            Some(shared) => {
+                let detail =
+                    format!("the key names another report, {}, which was shared before; this one was not", shared.id);
+                Err(NotShared::new("key-taken", detail))
+            }
+        }
     };
-    let mut outcome = outcome;
-    Ok(Some(pending.into_iter().map(|p| p.map(&mut outcome)).collect()))
+    Ok(Some(pending.into_iter().map(|p| p.and_then(&mut outcome)).collect()))
+}
+
+/// The earlier reports whose keys came again with another report. Whoever hands the same one in again gets its id again; what is
+/// new under an old key must not be taken for shared.
+async fn taken_keys(
+    node: &Arc<Node>,
+    keyed: Vec<Option<Verified>>,
+    ids: &[RecordId],
+) -> Result<BTreeSet<RecordId>, Fault> {
+    let again = keyed.into_iter().zip(ids).filter_map(|(record, id)| Some((record?, *id)));
+    let again: Vec<_> =
+        again.filter(|(record, id)| record.id() != *id && record.header().kind == Report::KIND).collect();
+    if again.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let differing = node.read(move |reader| {
+        let mut taken = BTreeSet::new();
+        for (record, id) in again {
+            let earlier = reader.record_bytes(&id)?.and_then(|bytes| Verified::from_own_store(bytes).ok());
+            if earlier.is_some_and(|earlier| earlier.body() != record.body()) {
+                taken.insert(id);
+            }
+        }
+        Ok(taken)
+    });
+    differing.await
 }
 
 /// Makes the records of one envelope: attachments, the report, and one set for each recipient if the audience is hidden.
@@ -391,7 +428,7 @@ fn header_for(
 
 fn sign<B: Body>(header: Header, body: &B, signer: &SigningKey) -> Result<Verified, NotShared> {
     if !body.is_sound(&header) {
-        let detail = "a length, range, identifier or reference in it is not allowed; see the kind's documentation";
+        let detail = body.fault().unwrap_or("a length, range, identifier or reference in it is not allowed");
         return Err(NotShared::new(Reason::BodyNotOfKind.name(), detail));
     }
     Draft { header, body: body.to_body() }.sign(signer).map_err(NotShared::from)

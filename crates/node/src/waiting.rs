@@ -70,7 +70,8 @@ pub(crate) async fn wait(
         .fallback(no_register)
         .with_state(Arc::clone(&waiting));
     let (close, closed) = watch::channel(false);
-    let listener = crate::net::listen::bind_local(&dir.join(crate::SOCKET)).map_err(Error::Listen)?;
+    let listener =
+        crate::net::listen::bind_local(&dir.join(crate::SOCKET)).map_err(|e| Error::Socket(dir.to_owned(), e))?;
     let served = tokio::spawn(crate::net::serve_local(listener, routes, closed));
     let knocking = tokio::spawn(knock(Arc::clone(&waiting)));
     tracing::info!(agency = %waiting.me, "waiting for a register: found a community, or join one");

@@ -213,7 +213,7 @@ pub enum Error {
     #[error("no room left for the state file")]
     Full,
     /// Another process works on this state.
-    #[error("another process works on {0}")]
+    #[error("a node already runs on {0}, or another command works on it")]
     Locked(PathBuf),
     /// A newer program wrote this state.
     #[error("the state file has schema {found}, and this program knows none above {known}; use the newer program")]
@@ -227,7 +227,7 @@ pub enum Error {
     #[error("{0} exists already")]
     Exists(PathBuf),
     /// The file is missing, or is not a state file.
-    #[error("{0} is not a state file of a node")]
+    #[error("{0} is not there, or is not a state file of a node (is `--dir` right?)")]
     NotState(PathBuf),
     /// What is stored cannot be what was stored.
     #[error("{part} is damaged: {what}")]

@@ -109,6 +109,9 @@ pub trait View: Sync {
     /// The name under which it is queried.
     fn name(&self) -> &'static str;
 
+    /// The names of its rows' facets.
+    fn facets(&self) -> &'static [&'static str];
+
     /// What an event changes in its rows.
     fn fold(&self, event: &Event<'_>, rows: &dyn Rows) -> Result<Vec<RowChange>, RowsUnavailable>;
 }

@@ -111,6 +111,11 @@ impl MemoryRows {
             match change {
                 RowChange::Put(row) => {
                     assert_eq!(row.view, of, "a view writes its own rows only");
+                    let view = VIEWS.iter().find(|view| view.name() == of).expect("a view");
+                    assert!(
+                        row.facets.iter().all(|(name, _)| view.facets().contains(name)),
+                        "a facet that nobody can ask for"
+                    );
                     self.rows.insert((row.view, row.key.clone()), row);
                 }
                 RowChange::Delete { view, key } => {

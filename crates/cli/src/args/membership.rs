@@ -23,7 +23,7 @@ pub(crate) struct InitArgs {
     /// Where partners reach the node
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) endpoint: String,
-    /// Where the node listens for them, if that is another address
+    /// Where the node listens for them, if not on the endpoint's port of all addresses (of loopback, if the endpoint is there)
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<std::net::SocketAddr>,
     /// This node is to hold parcels for agencies that cannot reach each other

@@ -83,7 +83,7 @@ pub(crate) struct InboxArgs {
     /// Go on where an earlier call ended
     #[arg(long, value_name = "CURSOR")]
     pub(crate) after: Option<String>,
-    /// Only rows that have this, such as `kind:report` or `author:ru-police`; repeat for more
+    /// Only rows that have this: `author:AGENCY`, `kind:KIND`, or `on:ID` for what retracts or corrects; repeat for more
     #[arg(long, value_name = "NAME:VALUE")]
     pub(crate) facet: Vec<String>,
     /// The oldest first

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::args::VerifyArgs;
 use crate::client::{Client, save};
-use crate::failure::{Failure, usage};
+use crate::failure::{Failure, refused, usage};
 use crate::output::{Output, Table, bytes_shown, facts};
 use crate::when::{show_ms, show_s};
 
@@ -60,13 +60,25 @@ pub(super) fn verify(args: &VerifyArgs, output: Output) -> anyhow::Result<()> {
     let root = args.root.as_deref().map(parse_root).transpose()?;
     let bytes = super::input_bytes(&args.file, EVIDENCE_BYTES_MAX as u64)?;
     let statement = check(&bytes, root.as_ref()).map_err(|(part, why)| {
+        if part == "format" && !looks_like_evidence(&bytes) {
+            let shown = args.file.display();
+            let detail = format!("{shown} is not an evidence file; `mufakat evidence ID --out FILE` writes one");
+            return refused("not-evidence", detail);
+        }
         Failure::Problem(json!({
             "type": "about:blank", "title": "the evidence does not hold", "reason": "evidence-refused",
             "detail": format!("the evidence does not hold: {part}: {why}"), "part": part, "why": why,
         }))
+        .into()
     })?;
     output.show(&serde_json::to_value(&statement)?, || words(&statement))?;
     Ok(())
+}
+
+/// Whether a word of the format's name stands at the beginning, as in evidence that was damaged later.
+fn looks_like_evidence(bytes: &[u8]) -> bool {
+    let beginning = String::from_utf8_lossy(&bytes[..bytes.len().min(64)]);
+    beginning.contains("mufakat") || beginning.contains("evidence")
 }
 
 /// What the bundle proves, or which part does not hold and why.

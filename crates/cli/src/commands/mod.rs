@@ -13,7 +13,7 @@ mod status;
 mod store;
 mod track;
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::Path;
 
 use anyhow::Context;
@@ -109,6 +109,9 @@ fn input_bytes(path: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
     let shown = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
     let limit = bytes_max.saturating_add(1);
     if path == Path::new("-") {
+        if std::io::stdin().is_terminal() {
+            eprintln!("reading from the terminal; Ctrl-D on a line of its own ends it");
+        }
         std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
     } else {
         std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))

@@ -1,5 +1,6 @@
 //! `init` and `serve`.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
@@ -19,9 +20,7 @@ pub(super) fn init(dir: &Path, args: InitArgs, output: Output) -> anyhow::Result
         endpoint: args.endpoint,
         relay: args.relay,
     });
-    if let Some(listen) = args.listen {
-        config.listen.peers = listen;
-    }
+    config.listen.peers = args.listen.unwrap_or_else(|| listens_for(&config.agency.endpoint, config.listen.peers));
     config.listen.ops = args.ops;
     let made = mufakat_node::init(dir, &config)?;
     if let Some(file) = &args.card {
@@ -42,10 +41,41 @@ pub(super) fn init(dir: &Path, args: InitArgs, output: Output) -> anyhow::Result
     Ok(())
 }
 
+/// Where a node listens of which only the endpoint is known: on that port; of this machine alone if the endpoint is.
+fn listens_for(endpoint: &str, unsaid: SocketAddr) -> SocketAddr {
+    let address = endpoint.replacen("localhost:", "127.0.0.1:", 1);
+    if let Ok(address) = address.parse::<SocketAddr>()
+        && address.ip().is_loopback()
+    {
+        return address;
+    }
+    let port = endpoint.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    port.map_or(unsaid, |port| SocketAddr::new(unsaid.ip(), port))
+}
+
 /// Runs the node until a signal ends it.
 pub(super) fn serve(dir: &Path) -> anyhow::Result<()> {
-    let config = Config::load(dir)
-        .with_context(|| format!("{} holds no node that can be started (see `mufakat init --help`)", dir.display()))?;
+    let config = Config::load(dir).with_context(|| format!("the node in {} cannot be started", dir.display()))?;
     mufakat_node::logs::init(&config.log)?;
     Ok(mufakat_node::serve(dir, config)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_listens_where_its_endpoint_says() {
+        let unsaid: SocketAddr = "0.0.0.0:7443".parse().unwrap();
+        for (endpoint, listens) in [
+            ("node.example:7445", "0.0.0.0:7445"),
+            ("10.0.0.1:80", "0.0.0.0:80"),
+            ("127.0.0.1:7441", "127.0.0.1:7441"),
+            ("localhost:7441", "127.0.0.1:7441"),
+            ("[::1]:7441", "[::1]:7441"),
+            ("no port", "0.0.0.0:7443"),
+        ] {
+            assert_eq!(listens_for(endpoint, unsaid).to_string(), listens, "{endpoint}");
+        }
+    }
 }

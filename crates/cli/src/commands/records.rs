@@ -8,7 +8,7 @@ use crate::args::InboxArgs;
 use crate::client::{Client, escape, save};
 use crate::failure::usage;
 use crate::output::{Output, Table, bytes_shown, clean, facts, join, short, text_of};
-use crate::when::{show_ms, show_s};
+use crate::when::{now_s, show_ms, show_s};
 
 /// The characters of a whole record id.
 const ID_CHARS: usize = 64;
@@ -44,11 +44,18 @@ fn inbox_table(rows: &[Value]) -> String {
             text_of(&body["author"]),
             text_of(&body["kind"]),
             label(&body["tlp"]),
-            text_of(&body["state"]),
+            state(body),
             text_of(&body["title"]),
         ]);
     }
     table.text("nothing has come in")
+}
+
+/// The state, and that the record has expired: by its author's word it is not to be used any more.
+fn state(record: &Value) -> String {
+    let state = text_of(&record["state"]);
+    let expired = record["expires"].as_u64().is_some_and(|expires| expires < now_s());
+    if expired && record["state"] != "deleted" { format!("{state}, expired") } else { state }
 }
 
 fn refused_table(rows: &[Value]) -> String {
@@ -103,7 +110,7 @@ fn record_words(record: &Value) -> String {
     let mut text = facts(&[
         ("record", text_of(&record["id"])),
         ("kind", kind),
-        ("state", text_of(&record["state"])),
+        ("state", state(record)),
         ("from", text_of(&record["author"])),
         ("signed", record["issued_at"].as_u64().map(show_s).unwrap_or_default()),
         ("received", record["received_at_ms"].as_u64().map(show_ms).unwrap_or_default()),

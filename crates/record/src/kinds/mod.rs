@@ -23,6 +23,11 @@ pub trait Body: Encode<()> + for<'b> Decode<'b, ()> + Sized {
     /// What must hold beyond the structure: lengths, ranges, references in the header.
     fn is_sound(&self, header: &Header) -> bool;
 
+    /// What does not hold, in words for its author, where the kind can tell more than that something does not.
+    fn fault(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The encoded body.
     fn to_body(&self) -> Vec<u8> {
         cbor::encode(self)

@@ -261,17 +261,34 @@ impl Body for Report {
     const KIND: &'static str = "report";
 
     fn is_sound(&self, _: &Header) -> bool {
+        self.fault().is_none()
+    }
+
+    fn fault(&self) -> Option<&'static str> {
         let entities = self.entities.as_deref().unwrap_or_default();
-        !self.title.trim().is_empty()
-            && self.title.len() <= TITLE_BYTES_MAX
-            && self.text.len() <= TEXT_BYTES_MAX
-            && entities.len() <= ENTITIES_MAX
-            && entities.iter().flat_map(|e| e.identifiers.iter().flatten()).all(Identifier::is_sound)
-            && self.place.as_ref().is_none_or(Place::is_sound)
-            && self.time.is_none_or(|t| t.until.is_none_or(|until| until >= t.from))
-            && self.evaluation.as_ref().is_none_or(Evaluation::is_sound)
-            && self.language.as_ref().is_none_or(|l| (2..=35).contains(&l.len()))
-            && self.source.as_ref().is_none_or(|s| s.len() <= 400)
+        let mut identifiers = entities.iter().flat_map(|e| e.identifiers.iter().flatten());
+        let checks = [
+            (!self.title.trim().is_empty(), "`title` is empty"),
+            (self.title.len() <= TITLE_BYTES_MAX, "`title` has more than 400 bytes"),
+            (self.text.len() <= TEXT_BYTES_MAX, "`text` has more than 128 KiB; longer matter belongs in an attachment"),
+            (entities.len() <= ENTITIES_MAX, "`entities` are more than 256"),
+            (
+                identifiers.all(Identifier::is_sound),
+                "an identifier in `entities` is not one of its type, or its check digit is wrong",
+            ),
+            (
+                self.place.as_ref().is_none_or(Place::is_sound),
+                "`place` has no name and no point, half a point, or one off the globe",
+            ),
+            (self.time.is_none_or(|t| t.until.is_none_or(|until| until >= t.from)), "`time` ends before it begins"),
+            (self.evaluation.as_ref().is_none_or(Evaluation::is_sound), "`evaluation` is outside of its scales"),
+            (
+                self.language.as_ref().is_none_or(|l| (2..=35).contains(&l.len())),
+                "`language` is no language tag (BCP 47)",
+            ),
+            (self.source.as_ref().is_none_or(|s| s.len() <= 400), "`source` has more than 400 bytes"),
+        ];
+        checks.into_iter().find(|(holds, _)| !holds).map(|(_, fault)| fault)
     }
 }
 

@@ -80,7 +80,9 @@ fn join(demo: &mut Demo, inviter: &str, invited: &[&str]) -> Result<()> {
         ];
         let agrees = same.iter().all(|(one, other)| one == other && one.as_str().is_some_and(is_words));
         let what = format!("{agency} joins with {inviter}'s invitation; both read out the same words of each key:");
-        demo.report.check(what, agrees, format!("{same:?}"));
+        let read = |word: &Value| word.as_str().unwrap_or("nothing").to_owned();
+        let seen = same.map(|(one, other)| format!("{} | {}", read(one), read(other)));
+        demo.report.check(what, agrees, seen.join("; "));
         demo.report.say(&format!("      {}", joined["own_words"].as_str().unwrap_or_default()));
     }
     Ok(())

@@ -43,6 +43,10 @@ impl View for Inbox {
         NAME
     }
 
+    fn facets(&self) -> &'static [&'static str] {
+        &["author", "kind", "on"]
+    }
+
     fn fold(&self, event: &Event<'_>, rows: &dyn Rows) -> Result<Vec<RowChange>, RowsUnavailable> {
         match event.happening {
             Happening::Received(record) if !NOT_FOR_PEOPLE.contains(&record.header().kind.as_str()) => {

@@ -21,6 +21,10 @@ impl View for Refused {
         NAME
     }
 
+    fn facets(&self) -> &'static [&'static str] {
+        &["reason"]
+    }
+
     fn fold(&self, event: &Event<'_>, _: &dyn Rows) -> Result<Vec<RowChange>, RowsUnavailable> {
         let Happening::Rejected { record, reason } = event.happening else { return Ok(Vec::new()) };
         Ok(vec![RowChange::Put(Row {

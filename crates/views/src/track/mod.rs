@@ -34,6 +34,10 @@ impl View for Track {
         NAME
     }
 
+    fn facets(&self) -> &'static [&'static str] {
+        &["queued_to", "settled_to", "state"]
+    }
+
     fn fold(&self, event: &Event<'_>, rows: &dyn Rows) -> Result<Vec<RowChange>, RowsUnavailable> {
         match event.happening {
             Happening::Authored(record) if record.header().kind != Receipt::KIND => Ok(fold::authored(event, record)),

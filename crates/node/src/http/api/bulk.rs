@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::problem::Problem;
+use super::problem::{Problem, wrong_json};
 use crate::node::Node;
 use crate::share::{Envelope, NotShared, share};
 use crate::writer::Fault;
@@ -161,7 +161,7 @@ impl Line {
     fn read(&self) -> Result<Envelope, NotShared> {
         match self {
             Line::Whole(bytes) => serde_json::from_slice(bytes)
-                .map_err(|error| NotShared { reason: Reason::Malformed.name(), detail: error.to_string() }),
+                .map_err(|error| NotShared { reason: Reason::Malformed.name(), detail: wrong_json(&error) }),
             Line::TooLong => Err(NotShared {
                 reason: Reason::Oversize.name(),
                 detail: "the line is longer than this node takes".into(),

@@ -159,7 +159,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
 /// Reads a JSON body.
 pub(super) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::malformed(error.to_string()))
+    serde_json::from_slice(body).map_err(|error| Problem::malformed(wrong_json(&error)))
 }
 
 /// The query of a request. A parameter that the type does not have is refused by its name.
@@ -184,6 +184,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
         let path = Path::<String>::from_request_parts(parts, state).await;
         let id = path.ok().and_then(|Path(id)| id.parse().ok());
         id.map(Self).ok_or_else(|| Problem::malformed("a record's id is 64 hexadecimal digits"))
+    }
+}
+
+/// What is wrong with JSON that was handed in. Where a value does not fit, the place is left out: a command may have put the
+/// user's text into a larger one, so that it would name a column that nobody wrote.
+pub(super) fn wrong_json(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" at line ") {
+        Some((what, _)) if error.is_data() => what.to_owned(),
+        _ => text,
     }
 }
 

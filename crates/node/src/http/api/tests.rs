@@ -143,6 +143,10 @@ async fn records_are_shared_read_followed_and_proved() {
 
     // There.
     ru.until("/api/v1/views/inbox?facet=kind:report", |page| page["rows"][0]["record"] == id).await;
+    let (status, problem) = ru.get("/api/v1/views/inbox?facet=tlp:AMBER").await;
+    let named =
+        problem["detail"].as_str().unwrap_or_default().contains("no facet `tlp`; it has `author`, `kind`, `on`");
+    assert!(status == StatusCode::BAD_REQUEST && named, "{problem}");
     let (_, shown) = ru.get(&record).await;
     assert_eq!((&shown["body"]["title"], &shown["state"]), (&json!("EXERCISE one"), &json!("current")));
     let raw = ru.bytes(Method::GET, &format!("{record}/raw"), Body::empty()).await;
@@ -226,7 +230,9 @@ async fn bulk_answers_every_line_in_order() {
         8 => String::new(),
         9 => " ".repeat(2 << 20),
         n => {
-            let mut line = envelope(&format!("EXERCISE {n}"));
+            // Two lines in a row are the same report under the same key; but line 11 puts another under the key of line 10.
+            let title = if n == 11 { n } else { n / 2 };
+            let mut line = envelope(&format!("EXERCISE {title}"));
             line["key"] = json!(format!("line {}", n / 2));
             line.to_string()
         }
@@ -249,6 +255,7 @@ async fn bulk_answers_every_line_in_order() {
         let reason = match number {
             7 | 8 => json!("malformed"),
             9 => json!("oversize"),
+            11 => json!("key-taken"),
             _ => Value::Null,
         };
         assert_eq!(line["error"]["reason"], reason, "{line}");
@@ -257,7 +264,7 @@ async fn bulk_answers_every_line_in_order() {
     assert!(answer.line(10_000).await.unwrap().is_none());
     sender.await.unwrap();
     // Two lines with one key are one record.
-    assert_eq!((ids[10] == ids[11], ids[10] == ids[12]), (true, false));
+    assert_eq!((ids[12] == ids[13], ids[12] == ids[14]), (true, false));
     let backlog = |status: &Value| status["partners"][0]["backlog"].as_u64();
     vn.until("/api/v1/status", |status| backlog(status) == Some(0)).await;
 

@@ -32,8 +32,13 @@ async fn page(
     Path(view): Path<String>,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<axum::Json<Value>, Problem> {
-    let view = registry::view(&view).ok_or_else(Problem::not_found)?.name();
+    let view = registry::view(&view).ok_or_else(Problem::not_found)?;
     let asked = Asked::read(query)?;
+    if let Some((name, _)) = asked.facets.iter().find(|(name, _)| !view.facets().contains(&name.as_str())) {
+        let known = view.facets().join("`, `");
+        return Err(Problem::malformed(format!("`{}` has no facet `{name}`; it has `{known}`", view.name())));
+    }
+    let view = view.name();
     let limit = asked.limit;
     let rows = node.read(move |reader| {
         let facets: Vec<_> = asked.facets.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
