@@ -126,6 +126,14 @@ impl Outbound {
         plan
     }
 
+    /// What to do next, with a parcel that follows those under way counted in; see [`Self::plan`] and [`Self::follow`].
+    pub fn plan_on(&mut self, now_ms: u64, has_relay: bool, full: u64) -> Plan {
+        match self.plan(now_ms, has_relay) {
+            Plan::Wait(u64::MAX) => self.follow(full).map_or(Plan::Wait(u64::MAX), Plan::Direct),
+            plan => plan,
+        }
+    }
+
     /// Says from which position another parcel may follow those under way, and takes note that it does. It must be worth it:
     /// `full` records must wait that have not left yet. Fewer are cheaper together, once the answer is there.
     pub fn follow(&mut self, full: u64) -> Option<u64> {

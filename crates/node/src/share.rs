@@ -271,41 +271,40 @@ async fn submit(node: &Arc<Node>, signed: Vec<Composed>) -> Result<Option<Vec<Ou
     };
     node.metrics.records_submitted.inc_by(count as u64);
     let taken = taken_keys(node, keyed, &ids).await?;
-    let mut ids = ids.into_iter();
+    let mut ids = ids.into_iter().enumerate();
     let mut outcome = |audiences: Vec<Vec<AgencyId>>| -> Outcome {
-        let shared: Vec<_> =
-            audiences.into_iter().zip(ids.by_ref()).map(|(audience, id)| Shared { id, audience }).collect();
-        match shared.iter().find(|shared| taken.contains(&shared.id)) {
-            None => Ok(shared),
-            Some(shared) => {
-                let detail =
-                    format!("the key names another report, {}, which was shared before; this one was not", shared.id);
-                Err(NotShared::new("key-taken", detail))
-            }
+        let mut shared = Vec::with_capacity(audiences.len());
+        let mut other = None;
+        for (audience, (place, id)) in audiences.into_iter().zip(ids.by_ref()) {
+            other = other.or_else(|| taken.contains(&place).then_some(id));
+            shared.push(Shared { id, audience });
         }
+        let Some(other) = other else { return Ok(shared) };
+        let detail = format!("the key names another report, {other}, which was shared before; this one was not");
+        Err(NotShared::new("key-taken", detail))
     };
     Ok(Some(pending.into_iter().map(|p| p.and_then(&mut outcome)).collect()))
 }
 
-/// The earlier reports whose keys came again with another report. Whoever hands the same one in again gets its id again; what is
+/// The places of reports whose key came before with another report. Whoever hands the same one in again gets its id again; what is
 /// new under an old key must not be taken for shared.
 async fn taken_keys(
     node: &Arc<Node>,
     keyed: Vec<Option<Verified>>,
     ids: &[RecordId],
-) -> Result<BTreeSet<RecordId>, Fault> {
-    let again = keyed.into_iter().zip(ids).filter_map(|(record, id)| Some((record?, *id)));
+) -> Result<BTreeSet<usize>, Fault> {
+    let again = keyed.into_iter().zip(ids).enumerate().filter_map(|(place, (record, id))| Some((place, record?, *id)));
     let again: Vec<_> =
-        again.filter(|(record, id)| record.id() != *id && record.header().kind == Report::KIND).collect();
+        again.filter(|(_, record, id)| record.id() != *id && record.header().kind == Report::KIND).collect();
     if again.is_empty() {
         return Ok(BTreeSet::new());
     }
     let differing = node.read(move |reader| {
         let mut taken = BTreeSet::new();
-        for (record, id) in again {
+        for (place, record, id) in again {
             let earlier = reader.record_bytes(&id)?.and_then(|bytes| Verified::from_own_store(bytes).ok());
             if earlier.is_some_and(|earlier| earlier.body() != record.body()) {
-                taken.insert(id);
+                taken.insert(place);
             }
         }
         Ok(taken)

@@ -44,10 +44,7 @@ impl World {
         let core = self.core(node)?;
         let epoch = core.exchange.epoch();
         let Some(channel) = core.exchange.outbound(&id) else { return Ok(()) };
-        let plan = match channel.plan(now_ms, has_relay) {
-            Plan::Wait(u64::MAX) => channel.follow(COUNT_MAX as u64).map_or(Plan::Wait(u64::MAX), Plan::Direct),
-            plan => plan,
-        };
+        let plan = channel.plan_on(now_ms, has_relay, COUNT_MAX as u64);
         let load = match plan {
             Plan::Direct(first) | Plan::Relay(first) => core.store.outbox(&id, first, COUNT_MAX, BYTES_MAX),
             Plan::Idle | Plan::Wait(_) => Ok(Vec::new()),

@@ -36,7 +36,6 @@ struct Planned {
 }
 
 /// An attempt, for whoever concludes it.
-#[derive(Clone)]
 struct Attempt {
     node: Arc<Node>,
     to: AgencyId,
@@ -130,10 +129,7 @@ async fn plan(node: &Arc<Node>, to: &AgencyId, last: Option<Conclusion>) -> Resu
         let full = delivery.count_max as u64;
         let (epoch, loads) = (core.exchange.epoch(), core.loads);
         let Some(channel) = core.exchange.outbound(&recipient) else { return Ok(None) };
-        let plan = match channel.plan(clock::now_ms(), has_relay) {
-            Plan::Wait(u64::MAX) => channel.follow(full).map_or(Plan::Wait(u64::MAX), Plan::Direct),
-            plan => plan,
-        };
+        let plan = channel.plan_on(clock::now_ms(), has_relay, full);
         let load = match plan {
             Plan::Direct(first) | Plan::Relay(first) => {
                 core.store.outbox(&recipient, first, delivery.count_max, delivery.bytes_max)?
@@ -216,22 +212,19 @@ fn brought(attempt: Attempt, receipt: Verified) -> Conclusion {
     let jitter = jitter();
     attempt.node.heard_of(&attempt.to);
     Box::new(move |core| {
-        let taken = settle(core, receipt)?;
-        let Attempt { node, to, .. } = attempt.clone();
-        let told = attempt.clone().on_channel(move |channel, now_ms| {
-            let fits = match attempt.departed {
-                Some(departed) if taken.is_ok() => channel.answered(&departed, now_ms, jitter),
-                _ => {
-                    channel.failed(now_ms, jitter);
-                    false
-                }
-            };
-            if !fits {
-                node.metrics.delivery_failed(&to, NOT_OURS.cause());
-                tracing::info!(partner = %to, error = %NOT_OURS, "not delivered");
+        let ours = settle(core, receipt)?.is_ok();
+        let (node, to) = (Arc::clone(&attempt.node), attempt.to.clone());
+        let departed = attempt.departed.filter(|_| ours);
+        let tell = attempt.on_channel(move |channel, now_ms| {
+            match departed {
+                Some(departed) if channel.answered(&departed, now_ms, jitter) => return,
+                Some(_) => {}
+                None => channel.failed(now_ms, jitter),
             }
+            node.metrics.delivery_failed(&to, NOT_OURS.cause());
+            tracing::info!(partner = %to, error = %NOT_OURS, "not delivered");
         });
-        told(core)
+        tell(core)
     })
 }
 
