@@ -16,14 +16,17 @@ pub enum What {
     Received = 2,
     /// A receipt was given or taken. The subject is the receipt's record.
     Receipt = 3,
-    /// A record was read, exported or forwarded. The detail says which.
+    /// A record was read, found, exported or forwarded. The detail is the [act](mufakat_record::Act).
     Use = 4,
-    /// The policy gate decided. The detail is the policy hash and the decision.
+    /// The policy gate decided on a release, or refused something. The detail is the [act](mufakat_record::Act).
     Decision = 5,
     /// The content of a record was deleted.
     Deletion = 6,
     /// A register version came into force. The subject is its hash.
     Register = 7,
+    /// An officer signed in or out, or failed to. The subject is the hash of the officer's pseudonym; the detail is the
+    /// [act](mufakat_record::Act).
+    Session = 8,
 }
 
 impl What {
@@ -35,7 +38,9 @@ impl What {
     /// The meaning of a number.
     pub fn from_number(number: u8) -> Option<Self> {
         use What::*;
-        [Authored, Received, Receipt, Use, Decision, Deletion, Register].into_iter().find(|w| w.number() == number)
+        [Authored, Received, Receipt, Use, Decision, Deletion, Register, Session]
+            .into_iter()
+            .find(|w| w.number() == number)
     }
 }
 

@@ -130,6 +130,9 @@ pub struct Config {
     /// What it does when an originator takes a record back.
     #[serde(default)]
     pub retraction: Retraction,
+    /// How its officers work.
+    #[serde(default)]
+    pub desk: Desk,
     /// What it says about its work.
     #[serde(default)]
     pub log: Log,
@@ -242,6 +245,17 @@ section! {
 
 section! {
     #[serde(deny_unknown_fields, default)]
+    /// The desk: how the agency's officers work.
+    pub struct Desk {
+        /// The address and port at which officers' programs and browsers reach the node. Nothing given: no such listener.
+        pub listen: Option<SocketAddr>,
+        /// The time zone of the agency by its IANA name, such as "Asia/Jakarta". Days of a deadline end at midnight there.
+        pub time_zone: String,
+    }
+}
+
+section! {
+    #[serde(deny_unknown_fields, default)]
     /// The log, on standard error. It never holds what is in records.
     pub struct Log {
         /// "human" for people, "json" for programs.
@@ -301,6 +315,12 @@ pub enum LogLevel {
 impl Default for Listen {
     fn default() -> Self {
         Self { peers: SocketAddr::from(([0, 0, 0, 0], 7443)), ops: None }
+    }
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self { listen: None, time_zone: "UTC".to_owned() }
     }
 }
 
@@ -405,6 +425,7 @@ impl Config {
             limits: Limits::default(),
             keys: Keys::default(),
             retraction: Retraction::default(),
+            desk: Desk::default(),
             log: Log::default(),
             witness: Witness::default(),
         }
@@ -503,6 +524,7 @@ impl Config {
         write_section(&mut text, "limits", &self.limits);
         write_section(&mut text, "keys", &self.keys);
         write_section(&mut text, "retraction", &self.retraction);
+        write_section(&mut text, "desk", &self.desk);
         write_section(&mut text, "log", &self.log);
         write_section(&mut text, "witness", &self.witness);
         text

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mufakat_exchange::{Directory, Leaf, What};
+use mufakat_exchange::{Directory, Leaf};
 use mufakat_formats::{Bundle, EVIDENCE_BYTES_MAX, ProvenLeaf, verify};
 use mufakat_ledger::note::Note;
 use mufakat_ledger::proof::Prover;
@@ -12,17 +12,14 @@ use mufakat_ledger::tlog_proof::TlogProof;
 use mufakat_ledger::{Checkpoint, TileSource};
 use mufakat_record::kinds::Body as _;
 use mufakat_record::kinds::answer::Answer;
-use mufakat_record::{AgencyId, RecordId, Relation, Verified, cbor};
+use mufakat_record::{AgencyId, How, RecordId, Relation, Verified, cbor};
 use mufakat_store::{Queries, Reader};
-use rand_chacha::rand_core::Rng;
 
+use crate::desk::{self, Caller};
 use crate::gate::{Action, Request};
 use crate::node::Node;
 use crate::writer::Fault;
 use crate::{clock, witness};
-
-/// What the leaf says that tells of an export.
-const EXPORT: &[u8] = b"export";
 
 /// Why there is no evidence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,11 +78,11 @@ impl Gathered {
 }
 
 /// The evidence bundle for a record: the bytes of a file.
-pub(crate) async fn bundle(node: &Arc<Node>, record: RecordId) -> Result<Vec<u8>, EvidenceError> {
+pub(crate) async fn bundle(node: &Arc<Node>, caller: &Caller, record: RecordId) -> Result<Vec<u8>, EvidenceError> {
     let found = node.read(move |reader| gather(reader, &record)).await?;
     let gathered = found.ok_or(EvidenceError::NotFound)?;
     allow(node, &gathered)?;
-    note_use(node, record).await?;
+    desk::note(node, caller, How::Export, record, Vec::new()).await?;
     let leaves = gathered.all().map(|shown| shown.index + 1).max().unwrap_or(0);
     let checkpoint = witness::checkpoint_now(node, leaves).await?;
     let (directory, me) = (node.directory(), node.me.clone());
@@ -100,17 +97,6 @@ fn allow(node: &Node, gathered: &Gathered) -> Result<(), EvidenceError> {
     let request = Request::about(&gathered.header, Action::Export, &node.me, register, clock::now_s());
     let decision = node.gate.decide(&request);
     if decision.allow { Ok(()) } else { Err(EvidenceError::NotAllowed { rule: decision.rule, why: decision.why }) }
-}
-
-/// Notes in the ledger that the record was exported, before it is.
-async fn note_use(node: &Node, record: RecordId) -> Result<(), Fault> {
-    let noted = node.writer.call(move |core| {
-        let mut salt = [0; 16];
-        core.random.fill_bytes(&mut salt);
-        let batch = core.exchange.note(Leaf::about(What::Use, &record, clock::now_ms(), EXPORT, salt));
-        core.apply(batch)
-    });
-    noted.await
 }
 
 fn gather(reader: &Reader, id: &RecordId) -> Result<Option<Gathered>, mufakat_store::Error> {

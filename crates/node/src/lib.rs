@@ -4,6 +4,7 @@ mod chunks;
 mod clock;
 pub mod config;
 mod delivery;
+mod desk;
 mod evidence;
 pub mod gate;
 mod governance;

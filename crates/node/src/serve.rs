@@ -252,7 +252,7 @@ async fn running(
     };
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(serve_peers(peers, server, stop.clone()));
-    tasks.spawn(serve_local(local, http::api::routes(&node), stop.clone()));
+    tasks.spawn(serve_local(local, http::api::local_routes(&node), stop.clone()));
     tasks.spawn(delivery::run(Arc::clone(&node)));
     tasks.spawn(chunks::run(Arc::clone(&node)));
     if node.config.witness.enabled {

@@ -10,8 +10,8 @@ use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::report::Report;
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{
-    AgencyId, Code, Draft, Handling, Header, KeyId, Reason, RecordId, Reference, Relation, SigningKey, ThreadId, Tlp,
-    Verified, sha256,
+    AgencyId, Code, Draft, Eyes, Handling, Header, KeyId, Reason, RecordId, Reference, Relation, SigningKey, ThreadId,
+    Tlp, Verified, sha256,
 };
 use mufakat_store::Queries;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,12 @@ pub(crate) struct Envelope {
     /// A caveat in words.
     #[serde(default)]
     pub(crate) caveat: Option<String>,
+    /// The officers for whose eyes it is.
+    #[serde(default)]
+    pub(crate) eyes: Vec<Eyes>,
+    /// By when recipients are to look again whether they still need it, in seconds since 1970.
+    #[serde(default)]
+    pub(crate) review: Option<u64>,
     /// When it expires, in seconds since 1970.
     #[serde(default)]
     pub(crate) expires: Option<u64>,
@@ -197,15 +203,41 @@ pub(crate) async fn say<B: Body + Clone + Send + Sync + 'static>(
     body: B,
     by_identity: bool,
 ) -> Result<Result<RecordId, NotShared>, Fault> {
-    let outcomes = submit_signed(node, move |node, directory, signer| {
+    submit_one(node, move |node, directory, signer| {
         let identity = by_identity.then(|| node.keyring.load().identity());
         let signer = identity.as_deref().unwrap_or(signer);
         let header =
             header_for(node, directory, B::KIND, everyone(node, directory), Handling::community(), new_thread());
-        vec![sign(header, &body, signer).map(|record| vec![Submission { record, key: None }])]
+        sign(header, &body, signer)
     })
-    .await?;
-    let outcome = outcomes.into_iter().next().unwrap_or_else(|| Err(Reason::Malformed.into()));
+    .await
+}
+
+/// Puts something on record for this agency alone: a grant, a draft, a hold. Such a record is never queued to anybody.
+pub(crate) async fn keep<B: Body + Clone + Send + Sync + 'static>(
+    node: &Arc<Node>,
+    body: B,
+    references: Vec<Reference>,
+) -> Result<Result<RecordId, NotShared>, Fault> {
+    let thread = new_thread();
+    submit_one(node, move |node, directory, signer| {
+        // Nobody else ever sees it, so its label is the narrowest.
+        let handling = Handling::with(Tlp::Red);
+        let header = header_for(node, directory, B::KIND, vec![node.me.clone()], handling, thread);
+        sign(Header { references: references.clone(), ..header }, &body, signer)
+    })
+    .await
+}
+
+/// Signs and submits one record.
+async fn submit_one(
+    node: &Arc<Node>,
+    compose: impl Fn(&Node, &Directory, &SigningKey) -> Result<Verified, NotShared> + Send + Sync + 'static,
+) -> Result<Result<RecordId, NotShared>, Fault> {
+    let outcomes = submit_signed(node, move |node, directory, signer| {
+        vec![compose(node, directory, signer).map(|record| vec![Submission { record, key: None }])]
+    });
+    let outcome = outcomes.await?.into_iter().next().unwrap_or_else(|| Err(Reason::Malformed.into()));
     Ok(outcome.and_then(|shared| shared.first().map(|s| s.id).ok_or_else(|| Reason::Malformed.into())))
 }
 
@@ -373,12 +405,17 @@ fn handling_of(envelope: &Envelope) -> Handling {
     let mut codes = envelope.codes.clone();
     codes.sort_unstable();
     codes.dedup();
+    let mut eyes = envelope.eyes.clone();
+    eyes.sort_unstable();
+    eyes.dedup();
     Handling {
         tlp: envelope.tlp,
         codes: (!codes.is_empty()).then_some(codes),
         purposes: (!envelope.purposes.is_empty()).then(|| envelope.purposes.clone()),
         orcon: envelope.orcon.then_some(true),
         caveat: envelope.caveat.clone(),
+        eyes: (!eyes.is_empty()).then_some(eyes),
+        review: envelope.review,
     }
 }
 

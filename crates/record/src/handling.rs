@@ -3,6 +3,8 @@
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
+use crate::{AgencyId, OfficerId};
+
 /// The Traffic Light Protocol's labels, version 2.0 (FIRST, 2022). The order is from the widest to the narrowest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize)]
 #[cbor(index_only)]
@@ -147,6 +149,30 @@ pub struct Handling {
     #[n(5)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caveat: Option<String>,
+    /// The officers for whose eyes it is, ascending, without repetition. At an agency of which some are named, nobody else
+    /// reads it; at the others it is for whoever the rest of the handling allows.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eyes: Option<Vec<Eyes>>,
+    /// By when its recipients are to look again whether they still need it, in seconds since 1970.
+    #[n(7)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<u64>,
+}
+
+/// How many officers one record may name.
+pub const EYES_MAX: usize = 64;
+
+/// An officer for whose eyes a record is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Eyes {
+    /// The officer's agency.
+    #[n(0)]
+    pub agency: AgencyId,
+    /// The pseudonym by which the agency lets the officer be known.
+    #[n(1)]
+    pub officer: OfficerId,
 }
 
 impl Handling {
@@ -157,7 +183,7 @@ impl Handling {
 
     /// A label and nothing else.
     pub fn with(tlp: Tlp) -> Self {
-        Self { tlp, codes: None, purposes: None, orcon: None, caveat: None }
+        Self { tlp, codes: None, purposes: None, orcon: None, caveat: None, eyes: None, review: None }
     }
 }
 

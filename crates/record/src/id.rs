@@ -126,57 +126,74 @@ impl KeyId {
 
 /// A text that is not a name of the kind that was wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a valid name: 2 to 40 of a-z, 0-9 and inner hyphens for an agency, party or forum; hexadecimal for an id")]
+#[error(
+    "not a valid name: 2 to 40 of a-z, 0-9 and inner hyphens for an agency, party, forum or officer; hexadecimal for an id"
+)]
 pub struct InvalidName;
 
-/// The name of an agency, a party or a forum: 2 to 40 of `a-z`, `0-9` and inner hyphens.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
-pub struct AgencyId(String);
+macro_rules! text_name {
+    ($(#[$doc:meta])* $name:ident, $wrong:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+        pub struct $name(String);
 
-impl AgencyId {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = InvalidName;
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                if is_text_name(text) { Ok(Self(text.to_owned())) } else { Err(InvalidName) }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl<C> Encode<C> for $name {
+            fn encode<W: minicbor::encode::Write>(
+                &self,
+                e: &mut Encoder<W>,
+                _: &mut C,
+            ) -> Result<(), minicbor::encode::Error<W::Error>> {
+                e.str(&self.0)?.ok()
+            }
+        }
+
+        impl<'b, C> Decode<'b, C> for $name {
+            fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+                d.str()?.parse().map_err(|_| minicbor::decode::Error::message($wrong))
+            }
+        }
+    };
 }
 
-impl std::str::FromStr for AgencyId {
-    type Err = InvalidName;
-    fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-        let sound =
-            (2..=40).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-');
-        if sound { Ok(Self(text.to_owned())) } else { Err(InvalidName) }
-    }
+fn is_text_name(text: &str) -> bool {
+    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    (2..=40).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-impl fmt::Display for AgencyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for AgencyId {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl<C> Encode<C> for AgencyId {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.str(&self.0)?.ok()
-    }
-}
-
-impl<'b, C> Decode<'b, C> for AgencyId {
-    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        d.str()?.parse().map_err(|_| minicbor::decode::Error::message("not a valid agency name"))
-    }
-}
+text_name!(
+    /// The name of an agency, a party or a forum: 2 to 40 of `a-z`, `0-9` and inner hyphens.
+    AgencyId, "not a valid agency name"
+);
+text_name!(
+    /// The pseudonym by which an officer is known, at home and to other agencies: 2 to 40 of `a-z`, `0-9` and inner hyphens.
+    OfficerId, "not a valid pseudonym of an officer"
+);
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 //! Pure: nothing here reads a clock, a file or a random source; time and random bytes are arguments.
 //! `docs/protocol.md` describes every byte that this crate writes.
 
+mod act;
 pub mod attachment;
 pub mod cbor;
 mod handling;
@@ -14,9 +15,10 @@ mod message;
 pub mod parcel;
 mod reason;
 
-pub use handling::{Code, Evaluation, Handling, Tlp};
+pub use act::{ACT_RECORDS_MAX, Act, How, Role};
+pub use handling::{Code, EYES_MAX, Evaluation, Eyes, Handling, Tlp};
 pub use header::{AUDIENCE_MAX, HEADER_BYTES_MAX, Header, REFERENCES_MAX, Reference, Relation};
-pub use id::{AgencyId, Digest, InvalidName, KeyId, RecordId, ThreadId, sha256};
+pub use id::{AgencyId, Digest, InvalidName, KeyId, OfficerId, RecordId, ThreadId, sha256};
 pub use keys::{Fingerprint, InvalidKey, SealingKey, SealingPublic, SigningKey, Suite, VerifyingKey};
 pub use message::{Draft, KeyBook, KeyState, Unverified, Verified};
 pub use reason::Reason;

@@ -3,18 +3,19 @@
 
 use mufakat_exchange::{Leaf, What};
 use mufakat_record::kinds::register_version::RegisterVersion;
-use mufakat_record::{AgencyId, RecordId, Verified};
+use mufakat_record::{Act, AgencyId, RecordId, Verified};
 use mufakat_views::registry::VIEWS;
 use mufakat_views::{Event, Happening, RowChange, Rows};
 
 use crate::Error;
 
 /// What a leaf tells the views, if anything. `record` is the record that it is about, if its content is there; `removed` are the
-/// agencies that a register leaf's version removes.
+/// agencies that a register leaf's version removes; `act` is what the leaf's detail says that an officer did.
 pub(crate) fn happening<'a>(
     leaf: &'a Leaf,
     record: Option<&'a Verified>,
     removed: &'a [AgencyId],
+    act: Option<&'a Act>,
 ) -> Option<Happening<'a>> {
     let subject = RecordId(leaf.subject.0);
     match leaf.what {
@@ -29,8 +30,15 @@ pub(crate) fn happening<'a>(
         What::Receipt => record.map(Happening::Receipt),
         What::Deletion => Some(Happening::Deleted(subject)),
         What::Register => (!removed.is_empty()).then_some(Happening::Removed(removed)),
-        What::Use | What::Decision => None,
+        What::Use => act.map(|act| Happening::Used { record: subject, act }),
+        What::Decision => act.map(|act| Happening::Decided { record: subject, act }),
+        What::Session => act.map(Happening::Session),
     }
+}
+
+/// What the detail of a leaf says that an officer did.
+pub(crate) fn act(leaf: &Leaf) -> Option<Act> {
+    matches!(leaf.what, What::Use | What::Decision | What::Session).then(|| Act::from_detail(&leaf.detail)).flatten()
 }
 
 /// The agencies that a version removes and the one before it did not.

@@ -11,7 +11,7 @@ pub mod registry;
 mod testing;
 pub mod track;
 
-use mufakat_record::{AgencyId, RecordId, Verified};
+use mufakat_record::{Act, AgencyId, RecordId, Verified};
 
 /// A row of a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +80,22 @@ pub enum Happening<'a> {
     Deleted(RecordId),
     /// Agencies were removed from the register.
     Removed(&'a [AgencyId]),
+    /// A record was read, found, exported or forwarded.
+    Used {
+        /// The record.
+        record: RecordId,
+        /// How, by whom and for what.
+        act: &'a Act,
+    },
+    /// The gate decided on a release, or refused something.
+    Decided {
+        /// The record.
+        record: RecordId,
+        /// What was asked, by whom, and the rule that refused.
+        act: &'a Act,
+    },
+    /// An officer signed in or out, or failed to.
+    Session(&'a Act),
 }
 
 /// What a fold may look up.

@@ -9,7 +9,7 @@ use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::report::{Report, ReportType};
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{
-    AgencyId, Digest, Draft, Handling, Header, KeyId, RecordId, Reference, Relation, SigningKey, ThreadId, Tlp,
+    Act, AgencyId, Digest, Draft, Handling, Header, KeyId, RecordId, Reference, Relation, SigningKey, ThreadId, Tlp,
     Verified, cbor,
 };
 use proptest::prelude::*;
@@ -38,6 +38,9 @@ pub(crate) enum Step {
     Receipt(Verified),
     Deleted(RecordId),
     Removed(Vec<AgencyId>),
+    Used(RecordId, Act),
+    Decided(RecordId, Act),
+    Session(Act),
     /// A leaf of which no view is told.
     Nothing,
 }
@@ -90,6 +93,9 @@ impl MemoryRows {
                 Step::Receipt(record) => Happening::Receipt(record),
                 Step::Deleted(id) => Happening::Deleted(*id),
                 Step::Removed(agencies) => Happening::Removed(agencies),
+                Step::Used(record, act) => Happening::Used { record: *record, act },
+                Step::Decided(record, act) => Happening::Decided { record: *record, act },
+                Step::Session(act) => Happening::Session(act),
                 Step::Nothing => continue,
             };
             let event = Event { me: &me, leaf, at_ms: (START_S + leaf) * 1000, happening };

@@ -172,6 +172,8 @@ fn good_records(vn: &Agency) -> Vec<Value> {
         purposes: Some(vec!["piracy".into(), "search-and-rescue".into()]),
         orcon: Some(true),
         caveat: Some("EXERCISE not for the press".into()),
+        eyes: None,
+        review: None,
     };
     let other = |relation, label: &str| Reference { relation, record: RecordId(seed(label)) };
     everything.references =

@@ -20,6 +20,10 @@ pub trait Body: Encode<()> + for<'b> Decode<'b, ()> + Sized {
     /// The kind's name, as it stands in the header.
     const KIND: &'static str;
 
+    /// Whether the kind is for the author alone: what an agency puts on record for itself, such as a grant or a draft. Its
+    /// audience is then the author and nobody else, and no partner can send one.
+    const HOME: bool = false;
+
     /// What must hold beyond the structure: lengths, ranges, references in the header.
     fn is_sound(&self, header: &Header) -> bool;
 
@@ -36,7 +40,12 @@ pub trait Body: Encode<()> + for<'b> Decode<'b, ()> + Sized {
     /// Reads a body strictly and checks it.
     fn from_body(header: &Header, body: &[u8]) -> Result<Self, Reason> {
         let value: Self = cbor::decode(body).map_err(|_| Reason::BodyNotOfKind)?;
-        if header.kind == Self::KIND && value.is_sound(header) { Ok(value) } else { Err(Reason::BodyNotOfKind) }
+        let at_home = !Self::HOME || header.audience == [header.author.clone()];
+        if header.kind == Self::KIND && at_home && value.is_sound(header) {
+            Ok(value)
+        } else {
+            Err(Reason::BodyNotOfKind)
+        }
     }
 }
 

@@ -15,8 +15,8 @@ use mufakat_record::kinds::witness_alarm::{Finding, WitnessAlarm};
 use mufakat_record::kinds::{self, Body, KINDS, Understanding};
 use mufakat_record::parcel::{self, Outer, Parcel};
 use mufakat_record::{
-    AgencyId, Code, Digest, Draft, Evaluation, Handling, Header, Reason, RecordId, Reference, Relation, ThreadId, Tlp,
-    Unverified, cbor,
+    AgencyId, Code, Digest, Draft, Evaluation, Eyes, Handling, Header, Reason, RecordId, Reference, Relation, ThreadId,
+    Tlp, Unverified, cbor,
 };
 use proptest::collection::{btree_set, vec};
 use proptest::option::of as maybe;
@@ -44,8 +44,21 @@ fn line() -> impl Strategy<Value = String> {
 fn handling() -> impl Strategy<Value = Handling> {
     let codes = btree_set(select(&[Code::H0, Code::H1, Code::H2, Code::H3][..]), 0..4);
     let codes = codes.prop_map(|codes| codes.into_iter().collect());
-    (select(&Tlp::ALL[..]), maybe(codes), maybe(vec(text(20), 0..4)), maybe(any::<bool>()), maybe(text(80)))
-        .prop_map(|((tlp, _), codes, purposes, orcon, caveat)| Handling { tlp, codes, purposes, orcon, caveat })
+    let officer =
+        (name(), "[a-z0-9]{2,8}").prop_map(|(agency, officer)| Eyes { agency, officer: officer.parse().unwrap() });
+    let eyes = btree_set(officer, 1..4).prop_map(|eyes| eyes.into_iter().collect());
+    let restricted = (maybe(any::<bool>()), maybe(text(80)), maybe(eyes), maybe(any::<u64>()));
+    (select(&Tlp::ALL[..]), maybe(codes), maybe(vec(text(20), 0..4)), restricted).prop_map(
+        |((tlp, _), codes, purposes, (orcon, caveat, eyes, review))| Handling {
+            tlp,
+            codes,
+            purposes,
+            orcon,
+            caveat,
+            eyes,
+            review,
+        },
+    )
 }
 
 fn headers() -> impl Strategy<Value = Header> {

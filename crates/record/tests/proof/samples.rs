@@ -16,8 +16,8 @@ use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::witness_alarm::{Finding, WitnessAlarm};
 use mufakat_record::parcel::Outer;
 use mufakat_record::{
-    AgencyId, Code, Digest, Draft, Evaluation, Handling, Header, KeyBook, KeyId, KeyState, Reason, RecordId, Reference,
-    Relation, SealingKey, SealingPublic, SigningKey, ThreadId, Tlp, Unverified, Verified, sha256,
+    AgencyId, Code, Digest, Draft, Evaluation, Eyes, Handling, Header, KeyBook, KeyId, KeyState, Reason, RecordId,
+    Reference, Relation, SealingKey, SealingPublic, SigningKey, ThreadId, Tlp, Unverified, Verified, sha256,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -91,6 +91,8 @@ pub(crate) fn header(kind: &str) -> Header {
             purposes: Some(vec!["EXERCISE".to_owned()]),
             orcon: Some(true),
             caveat: Some("EXERCISE: not for court".to_owned()),
+            eyes: Some(vec![Eyes { agency: agency("ru-police"), officer: "d3-night".parse().unwrap() }]),
+            review: Some(ISSUED_AT + 3600),
         },
         references: vec![Reference { relation: Relation::About, record: RecordId([7; 32]) }],
         expires: Some(ISSUED_AT + 86_400),

@@ -219,7 +219,8 @@ impl<Mode> Sqlite<Mode> {
             What::Register => self.removed_by(&leaf.subject)?,
             _ => Vec::new(),
         };
-        let Some(happening) = project::happening(leaf, record, &removed) else { return Ok(()) };
+        let act = project::act(leaf);
+        let Some(happening) = project::happening(leaf, record, &removed, act.as_ref()) else { return Ok(()) };
         let event = Event { me: &self.me, leaf: index, at_ms: leaf.at_ms, happening };
         project::fold(&event, &UpTo { store: self, leaf: index }, &mut |change| self.write_row(change))
     }

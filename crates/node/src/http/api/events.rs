@@ -14,7 +14,7 @@ use axum::routing::get;
 use futures_util::stream;
 use http::{HeaderMap, header};
 use mufakat_exchange::{Leaf, What};
-use mufakat_record::{RecordId, Verified};
+use mufakat_record::{Act, RecordId, Verified};
 use mufakat_store::{Queries, Reader};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -106,7 +106,7 @@ fn read(reader: &Reader, from: u64, through: u64) -> Result<String, mufakat_stor
         let id = RecordId(leaf.subject.0);
         let record = match leaf.what {
             // The subject is the hash of a register version.
-            What::Register => None,
+            What::Register | What::Session => None,
             _ => reader.record_bytes(&id)?.and_then(|bytes| Verified::from_own_store(bytes).ok()),
         };
         write_event(&mut text, index, &leaf, record.as_ref());
@@ -130,7 +130,8 @@ struct Event<'a> {
 
 fn write_event(text: &mut String, index: u64, leaf: &Leaf, record: Option<&Verified>) {
     let detail = match leaf.what {
-        What::Received | What::Use => std::str::from_utf8(&leaf.detail).ok().filter(|detail| !detail.is_empty()),
+        What::Received => std::str::from_utf8(&leaf.detail).ok().filter(|detail| !detail.is_empty()),
+        What::Use => Act::from_detail(&leaf.detail).map(|act| act.how.name()),
         _ => None,
     };
     let header = record.map(Verified::header);
@@ -157,6 +158,7 @@ fn name(what: What) -> &'static str {
         What::Decision => "decision",
         What::Deletion => "deletion",
         What::Register => "register",
+        What::Session => "session",
     }
 }
 
@@ -187,7 +189,8 @@ mod tests {
         assert!(event(What::Received, b"").1.get("detail").is_none());
         // The hash of a policy is no text for people.
         assert!(event(What::Authored, b"hash").1.get("detail").is_none());
-        assert_eq!(event(What::Use, b"read").1["detail"], "read");
+        let act = Act::of_the_node(mufakat_record::How::Read, mufakat_record::Digest([0; 32]));
+        assert_eq!(event(What::Use, &act.to_detail()).1["detail"], "read");
     }
 
     #[test]

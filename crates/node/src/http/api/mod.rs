@@ -19,17 +19,23 @@ mod views;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use axum::{Extension, Router};
 use http::StatusCode;
 
 use self::problem::Problem;
+use crate::desk::Caller;
 use crate::node::Node;
 
-/// The routes of a running node.
-pub(crate) fn routes(node: &Arc<Node>) -> Router {
+/// The routes of a running node for whoever can open its socket, which is the operator.
+pub(crate) fn local_routes(node: &Arc<Node>) -> Router {
+    routes(node).layer(Extension(Caller::operator()))
+}
+
+/// The routes of a running node. Whoever serves them says who the caller is.
+fn routes(node: &Arc<Node>) -> Router {
     Router::new()
         .merge(status::routes())
         .merge(records::routes())

@@ -8,12 +8,11 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{StatusCode, header};
-use mufakat_exchange::{Facts, Leaf, What};
+use mufakat_exchange::Facts;
 use mufakat_record::kinds::report::Report;
-use mufakat_record::{AgencyId, Digest, RecordId, Relation, Verified};
+use mufakat_record::{AgencyId, Digest, How, RecordId, Relation, Verified};
 use mufakat_store::{Queries, Reader};
 use mufakat_views::{Rows, inbox, track};
-use rand_chacha::rand_core::Rng;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -21,6 +20,7 @@ use super::problem::{Id, Json, Problem, Query};
 use super::{body, bulk};
 use crate::chunks::{self, NotTaken, Unreadable};
 use crate::clock;
+use crate::desk::{self, Caller};
 use crate::evidence::{self, EvidenceError};
 use crate::gate::{Action, Request};
 use crate::node::Node;
@@ -69,11 +69,10 @@ impl Use {
         }
     }
 
-    /// The detail of the leaf.
-    fn name(self) -> &'static str {
+    fn how(self) -> How {
         match self {
-            Use::Read => "read",
-            Use::Export => "export",
+            Use::Read => How::Read,
+            Use::Export => How::Export,
         }
     }
 }
@@ -121,11 +120,11 @@ fn own_state(reader: &Reader, id: &RecordId, me: &AgencyId) -> Result<&'static s
 }
 
 /// A record that is held with its content, let through by the gate, its use noted in the ledger.
-async fn open(node: &Arc<Node>, id: RecordId, intent: Use) -> Result<(Verified, Found), Problem> {
+async fn open(node: &Arc<Node>, caller: &Caller, id: RecordId, intent: Use) -> Result<(Verified, Found), Problem> {
     let mut found = look_up(node, id).await?;
     let record = found.record.take().ok_or_else(deleted)?;
     decide(node, &record, intent)?;
-    note(node, id, intent).await?;
+    desk::note(node, caller, intent.how(), id, Vec::new()).await?;
     Ok((record, found))
 }
 
@@ -154,31 +153,11 @@ fn refused_by(rule: &'static str, why: String) -> Problem {
     }
 }
 
-/// Notes a use in the ledger before anything is shown.
-async fn note(node: &Arc<Node>, id: RecordId, intent: Use) -> Result<(), Problem> {
-    let noted = node.writer.call(move |core| {
-        let mut salt = [0; 16];
-        core.random.fill_bytes(&mut salt);
-        let leaf = Leaf::about(What::Use, &id, clock::now_ms(), intent.name().as_bytes(), salt);
-        let batch = core.exchange.note(leaf);
-        core.apply(batch)
-    });
-    match noted.await {
-        Ok(()) => Ok(()),
-        // A full disk must not keep people from what they hold; the log has to do in the ledger's place.
-        Err(Fault::Full) => {
-            tracing::warn!(record = %id, r#use = intent.name(), "a use could not be noted in the ledger: the disk is full");
-            Ok(())
-        }
-        Err(fault) => Err(fault.into()),
-    }
-}
-
-async fn show(State(node): State<Arc<Node>>, Id(id): Id) -> Result<axum::Json<Value>, Problem> {
+async fn show(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<axum::Json<Value>, Problem> {
     let found = look_up(&node, id).await?;
     let Some(record) = &found.record else { return Ok(axum::Json(tombstone(id, &found))) };
     decide(&node, record, Use::Read)?;
-    note(&node, id, Use::Read).await?;
+    desk::note(&node, &caller, How::Read, id, Vec::new()).await?;
     describe(id, record, &found).map(axum::Json)
 }
 
@@ -220,13 +199,13 @@ fn describe(id: RecordId, record: &Verified, found: &Found) -> Result<Value, Pro
     Ok(value)
 }
 
-async fn raw(State(node): State<Arc<Node>>, Id(id): Id) -> Result<Response, Problem> {
-    let (record, _) = open(&node, id, Use::Export).await?;
+async fn raw(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
+    let (record, _) = open(&node, &caller, id, Use::Export).await?;
     Ok(([(header::CONTENT_TYPE, "application/cose; cose-type=\"cose-sign1\"")], record.into_bytes()).into_response())
 }
 
-async fn content(State(node): State<Arc<Node>>, Id(id): Id) -> Result<Response, Problem> {
-    open(&node, id, Use::Read).await?;
+async fn content(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
+    open(&node, &caller, id, Use::Read).await?;
     let content = chunks::content(&node, id).await.map_err(|unreadable| match unreadable {
         Unreadable::NotFound => Problem::conflict("not-an-attachment", "this record is not an attachment"),
         Unreadable::Incomplete { have, of } => {
@@ -241,8 +220,8 @@ async fn content(State(node): State<Arc<Node>>, Id(id): Id) -> Result<Response, 
     Ok((headers, Body::from_stream(content.stream)).into_response())
 }
 
-async fn prove(State(node): State<Arc<Node>>, Id(id): Id) -> Result<Response, Problem> {
-    let bundle = evidence::bundle(&node, id).await.map_err(unproven)?;
+async fn prove(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
+    let bundle = evidence::bundle(&node, &caller, id).await.map_err(unproven)?;
     Ok(([(header::CONTENT_TYPE, "application/cbor")], bundle).into_response())
 }
 

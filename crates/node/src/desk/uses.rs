@@ -1,0 +1,39 @@
+//! Uses of records, noted in the ledger before anything is shown.
+
+use std::sync::Arc;
+
+use mufakat_exchange::{Leaf, What};
+use mufakat_record::{How, RecordId};
+use rand_chacha::rand_core::Rng;
+
+use super::Caller;
+use crate::clock;
+use crate::node::Node;
+use crate::writer::Fault;
+
+/// Notes that the caller used a record, and with it others in the same way.
+pub(crate) async fn note(
+    node: &Arc<Node>,
+    caller: &Caller,
+    how: How,
+    record: RecordId,
+    others: Vec<RecordId>,
+) -> Result<(), Fault> {
+    let mut act = caller.act(how, node.gate.hash());
+    act.records = (!others.is_empty()).then_some(others);
+    let noted = node.writer.call(move |core| {
+        let mut salt = [0; 16];
+        core.random.fill_bytes(&mut salt);
+        let leaf = Leaf::about(What::Use, &record, clock::now_ms(), &act.to_detail(), salt);
+        let batch = core.exchange.note(leaf);
+        core.apply(batch)
+    });
+    match noted.await {
+        // A full disk must not keep people from what they hold; the log has to do in the ledger's place.
+        Err(Fault::Full) => {
+            tracing::warn!(%record, how = how.name(), "a use could not be noted in the ledger: the disk is full");
+            Ok(())
+        }
+        done => done,
+    }
+}
