@@ -20,7 +20,7 @@ use crate::{clock, join};
 const VALID_DAYS: u64 = 365;
 
 /// What founds a community.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Founding {
     /// The community's name.
@@ -42,7 +42,7 @@ pub(crate) struct Founding {
 }
 
 /// A forum to be set up or replaced.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ForumRequest {
     id: AgencyId,
@@ -65,7 +65,7 @@ impl ForumRequest {
 }
 
 /// What a proposal changes.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProposalRequest {
     /// Agencies that knocked and are to be admitted.
@@ -92,7 +92,7 @@ pub(crate) struct ProposalRequest {
 }
 
 /// What has become of a version.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub(crate) struct Standing {
     /// Its hash.
     pub(crate) hash: Digest,

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use mufakat_record::kinds::key_set::KeySet;
 use mufakat_record::{Fingerprint, KeyId, Reason};
 use mufakat_store::Store;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::clock;
 use crate::keyring::{Changes, Keyring, Schedule, What};
@@ -16,7 +17,7 @@ use crate::share::{NotShared, say};
 use crate::writer::{Fault, entropy};
 
 /// What may be replaced when somebody asks for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Rotation {
     /// The key that signs records and parcels.
@@ -150,24 +151,63 @@ fn rotate_tls(node: &Node) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The public halves, as people look at them.
-pub(crate) fn describe(keyring: &Keyring, published: Option<&KeySet>) -> serde_json::Value {
+/// The public halves of the agency's keys, as people look at them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PublicKeys {
+    identity: IdentityKey,
+    /// The number of the key set that is published.
+    serial: Option<u64>,
+    signing: Vec<SigningKeyShown>,
+    sealing: Vec<SealingKeyShown>,
+    ledger: Option<KeyId>,
+    witness: Option<KeyId>,
+}
+
+/// The identity key.
+#[derive(Debug, Serialize, ToSchema)]
+struct IdentityKey {
+    id: KeyId,
+    /// Its fingerprint as twelve words.
+    words: String,
+}
+
+/// A key that signs records. Times are in seconds since 1970.
+#[derive(Debug, Serialize, ToSchema)]
+struct SigningKeyShown {
+    id: KeyId,
+    from: u64,
+    until: u64,
+    revoked: Option<u64>,
+    current: bool,
+}
+
+/// A key to which partners seal. Times are in seconds since 1970.
+#[derive(Debug, Serialize, ToSchema)]
+struct SealingKeyShown {
+    id: KeyId,
+    from: u64,
+    until: u64,
+    current: bool,
+}
+
+/// The public halves, of the key set that is published if there is one.
+pub(crate) fn describe(keyring: &Keyring, published: Option<&KeySet>) -> PublicKeys {
     let identity = keyring.identity().public();
     let signer = keyring.signer().id();
     let signing = published.iter().flat_map(|set| &set.signing).map(|key| {
         let id = KeyId::of(&key.key);
-        json!({"id": id, "from": key.from, "until": key.until, "revoked": key.revoked, "current": id == signer})
+        SigningKeyShown { id, from: key.from, until: key.until, revoked: key.revoked, current: id == signer }
     });
     let sealing = published.iter().flat_map(|set| &set.sealing).map(|key| {
-        let newest = published.and_then(|set| set.sealing.last()).is_some_and(|last| last.key == key.key);
-        json!({"id": KeyId::of(&key.key), "from": key.from, "until": key.until, "current": newest})
+        let current = published.and_then(|set| set.sealing.last()).is_some_and(|last| last.key == key.key);
+        SealingKeyShown { id: KeyId::of(&key.key), from: key.from, until: key.until, current }
     });
-    json!({
-        "identity": {"id": identity.id(), "words": Fingerprint::of(identity.as_bytes()).to_string()},
-        "serial": published.map(|set| set.serial),
-        "signing": signing.collect::<Vec<_>>(),
-        "sealing": sealing.collect::<Vec<_>>(),
-        "ledger": published.map(|set| KeyId::of(&set.ledger_key)),
-        "witness": published.map(|set| KeyId::of(&set.witness_key)),
-    })
+    PublicKeys {
+        identity: IdentityKey { id: identity.id(), words: Fingerprint::of(identity.as_bytes()).to_string() },
+        serial: published.map(|set| set.serial),
+        signing: signing.collect(),
+        sealing: sealing.collect(),
+        ledger: published.map(|set| KeyId::of(&set.ledger_key)),
+        witness: published.map(|set| KeyId::of(&set.witness_key)),
+    }
 }

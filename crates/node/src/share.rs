@@ -27,7 +27,7 @@ const TRIES: usize = 3;
 const KEY_BYTES_MAX: usize = 200;
 
 /// What is handed in to be shared.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Envelope {
     /// Agencies, parties or forums.
@@ -75,7 +75,7 @@ pub(crate) struct Envelope {
 }
 
 /// A record that is on its way.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub(crate) struct Shared {
     /// Its id.
     pub(crate) id: RecordId,

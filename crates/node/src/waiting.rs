@@ -12,7 +12,6 @@ use http::{StatusCode, header};
 use mufakat_exchange::Chain;
 use mufakat_record::{AgencyId, Reason, cbor};
 use mufakat_store::{Sqlite, Store};
-use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
@@ -20,6 +19,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::governance::{self, Founding};
 use crate::http::api::problem::{Json, Problem};
+use crate::http::api::register::Joining;
 use crate::http::ops::Health;
 use crate::join::words_of;
 use crate::keyring::Keyring;
@@ -161,13 +161,7 @@ async fn answer_founding(waiting: &Waiting, file: &[u8]) -> Response {
 /// Whether the founding file in the answer is complete and in force.
 const ENACTED: header::HeaderName = header::HeaderName::from_static("mufakat-enacted");
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct JoinRequest {
-    invitation: String,
-}
-
-async fn join(State(waiting): State<Arc<Waiting>>, Json(request): Json<JoinRequest>) -> Response {
+async fn join(State(waiting): State<Arc<Waiting>>, Json(request): Json<Joining>) -> Response {
     let Some(invitation) = from_text::<Invitation>(INVITATION_PREFIX, &request.invitation) else {
         return Problem::refused(Reason::Malformed.name(), "this is no invitation").into_response();
     };

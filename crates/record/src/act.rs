@@ -11,6 +11,7 @@ pub const ACT_RECORDS_MAX: usize = 500;
 
 /// What officers are at their agency. An officer may have several roles; each act is done in one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[cbor(index_only)]
 pub enum Role {

@@ -7,6 +7,7 @@ use crate::{AgencyId, OfficerId};
 
 /// The Traffic Light Protocol's labels, version 2.0 (FIRST, 2022). The order is from the widest to the narrowest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[cbor(index_only)]
 pub enum Tlp {
     /// No limit on disclosure.
@@ -66,6 +67,7 @@ impl std::fmt::Display for Tlp {
 
 /// Police handling codes, as Europol's channels use them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[cbor(index_only)]
 pub enum Code {
     /// For preventing and fighting crime only.
@@ -98,6 +100,7 @@ impl std::str::FromStr for Code {
 /// An evaluation of source and information in the originator's own system ("4x4", "3x5x2", "admiralty"): the native codes
 /// are kept, because conversions lose.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Evaluation {
@@ -127,6 +130,7 @@ impl Evaluation {
 
 /// The handling of one record, signed with it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Handling {
@@ -165,6 +169,7 @@ pub const EYES_MAX: usize = 64;
 
 /// An officer for whose eyes a record is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Eyes {
     /// The officer's agency.

@@ -21,6 +21,7 @@ const PRIVATE_LABEL: i64 = -70001;
 
 /// How one record refers to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[cbor(index_only)]
 pub enum Relation {
@@ -43,6 +44,7 @@ pub enum Relation {
 
 /// A reference to another record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Reference {
     /// What the reference means.
     #[n(0)]

@@ -14,6 +14,8 @@ pub mod kinds;
 mod message;
 pub mod parcel;
 mod reason;
+#[cfg(feature = "schema")]
+mod schema;
 
 pub use act::{ACT_RECORDS_MAX, Act, How, Role};
 pub use handling::{Code, EYES_MAX, Evaluation, Eyes, Handling, Tlp};

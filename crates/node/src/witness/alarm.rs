@@ -26,7 +26,7 @@ const LISTED_MAX: usize = 200;
 const OWN_MAX: u32 = 100_000;
 
 /// An alarm on file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct Alarm {
     /// The record.
     pub(crate) record: RecordId,

@@ -29,7 +29,7 @@ use crate::net::peer_client::CallLimits;
 use crate::node::Node;
 use crate::writer::entropy;
 
-pub(crate) use alarm::alarms;
+pub(crate) use alarm::{Alarm, alarms};
 pub(crate) use log::{Error, checkpoint_now, standing};
 pub(crate) use routes::routes;
 

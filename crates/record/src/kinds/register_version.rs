@@ -9,6 +9,7 @@ use crate::{AgencyId, Digest, Header, VerifyingKey, cbor};
 
 /// A version of the register. Its hash is SHA-256 of the encoded body.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct RegisterVersion {
@@ -46,6 +47,8 @@ pub struct RegisterVersion {
 
 /// A state or organisation: one voice.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = RegisterParty))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Party {
@@ -62,6 +65,8 @@ pub struct Party {
 
 /// An agency: one node.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = RegisterAgency))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Agency {
@@ -91,6 +96,8 @@ pub struct Agency {
 
 /// A circle of parties.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = RegisterForum))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Forum {
@@ -110,6 +117,8 @@ pub struct Forum {
 
 /// Rules that every node of the community goes by.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = RegisterRules))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Rules {

@@ -15,6 +15,7 @@ pub const ENTITIES_MAX: usize = 256;
 
 /// A report.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Report {
@@ -57,6 +58,7 @@ pub struct Report {
 
 /// What kind of report it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[cbor(index_only)]
 pub enum ReportType {
@@ -85,6 +87,7 @@ impl ReportType {
 
 /// A class of entity: person, object, location, event (POLE), and organisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[cbor(index_only)]
 #[allow(missing_docs)] // The names are the documentation.
@@ -121,6 +124,7 @@ pub enum Class {
 
 /// Something that the report is about.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Entity {
@@ -143,6 +147,7 @@ pub struct Entity {
 
 /// A typed identifier, as it was given.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Identifier {
@@ -157,6 +162,7 @@ pub struct Identifier {
 
 /// The types of identifiers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[cbor(index_only)]
 #[allow(missing_docs)] // The names are the documentation.
@@ -213,6 +219,7 @@ impl Identifier {
 
 /// A place: a point on WGS 84, a name, or both.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Place {
@@ -245,6 +252,7 @@ impl Place {
 
 /// A stretch of time, in seconds since 1970; years before that are negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Period {

@@ -8,6 +8,8 @@ use crate::{AgencyId, Header};
 
 /// What was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = AlarmFinding))]
 #[serde(rename_all = "kebab-case")]
 #[cbor(index_only)]
 pub enum Finding {
@@ -24,6 +26,7 @@ pub enum Finding {
 
 /// An alarm.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[cbor(map)]
 pub struct WitnessAlarm {
     /// Whose ledger.

@@ -44,8 +44,14 @@ const RETRY_WAIT_MAX: Duration = Duration::from_millis(250);
 /// About how many bytes the answer to one line has.
 const ANSWER_BYTES: usize = 96;
 
-/// `POST /api/v1/records/bulk`
-pub(super) async fn bulk(State(node): State<Arc<Node>>, body: Body) -> Response {
+/// Shares many reports: a line of JSON in (`Envelope`), a line out, in the same order.
+#[utoipa::path(
+    post, path = "/api/v1/records/bulk", operation_id = "share_records", tag = "records",
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses((status = 200, description = "A line for each: its number and the record's id, or an error.",
+        body = String, content_type = "application/x-ndjson"))
+)]
+pub(super) async fn share_records(State(node): State<Arc<Node>>, body: Body) -> Response {
     let (answers, answered) = mpsc::channel(GROUPS_MAX);
     let lines = Lines::new(node.config.limits.api_body_bytes_max);
     tokio::spawn(run(node, body.into_data_stream(), lines, answers));

@@ -6,11 +6,9 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use futures_util::stream;
 use http::{HeaderMap, header};
 use mufakat_exchange::{Leaf, What};
@@ -18,6 +16,9 @@ use mufakat_record::{Act, RecordId, Verified};
 use mufakat_store::{Queries, Reader};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::problem::{Problem, Query};
 use crate::node::Node;
@@ -29,18 +30,25 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The header with which a client that comes back says what it saw last.
 const LAST_EVENT_ID: &str = "last-event-id";
 
-pub(super) fn routes() -> Router<Arc<Node>> {
-    Router::new().route("/api/v1/events", get(events))
+pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new().routes(routes!(stream_events))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Asked {
     /// The last leaf that was seen; -1 for none, so that everything comes; nothing for what comes from now on.
     after: Option<i64>,
 }
 
-async fn events(
+/// What the ledger takes in, as it takes it in: server-sent events that go on until the caller leaves.
+#[utoipa::path(
+    get, path = "/api/v1/events", operation_id = "stream_events", tag = "events",
+    params(Asked, ("last-event-id" = Option<String>, Header, description = "The `id` of the last event that was seen.")),
+    responses((status = 200, description = "The events.", body = String, content_type = "text/event-stream"))
+)]
+async fn stream_events(
     State(node): State<Arc<Node>>,
     headers: HeaderMap,
     Query(asked): Query<Asked>,

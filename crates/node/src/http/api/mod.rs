@@ -2,15 +2,19 @@
 //!
 //! Whoever can open the socket speaks for the agency. JSON goes in and out unless a route says otherwise; what is not done is
 //! told as a [`problem`]. Every release, read and export passes the policy gate.
+//!
+//! A file for each subject gives its routes; a new one is one line in [`subjects`]. Each handler describes itself
+//! (`#[utoipa::path]`), and the description of the whole is served at `/api/v1/openapi.json`.
 
 mod body;
 mod bulk;
 mod events;
 mod keys;
+pub(crate) mod openapi;
 mod parcels;
 pub(crate) mod problem;
 mod records;
-mod register;
+pub(crate) mod register;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -24,6 +28,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::{Extension, Router};
 use http::StatusCode;
+use utoipa_axum::router::OpenApiRouter;
 
 use self::problem::Problem;
 use crate::desk::Caller;
@@ -34,9 +39,9 @@ pub(crate) fn local_routes(node: &Arc<Node>) -> Router {
     routes(node).layer(Extension(Caller::operator()))
 }
 
-/// The routes of a running node. Whoever serves them says who the caller is.
-fn routes(node: &Arc<Node>) -> Router {
-    Router::new()
+/// Every route with its description. A new file of routes is one line here.
+fn subjects() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new()
         .merge(status::routes())
         .merge(records::routes())
         .merge(views::routes())
@@ -44,10 +49,17 @@ fn routes(node: &Arc<Node>) -> Router {
         .merge(keys::routes())
         .merge(upkeep::routes())
         .merge(events::routes())
-        .with_state(Arc::clone(node))
-        .merge(parcels::routes(node))
+        .merge(parcels::routes())
+}
+
+/// The routes of a running node. Whoever serves them says who the caller is.
+fn routes(node: &Arc<Node>) -> Router {
+    let (routes, operations) = openapi::described(subjects().with_state(Arc::clone(node)));
+    // What is layered before the operation is named, such as the gate, finds the name among the request's extensions.
+    routes
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn_with_state(operations, openapi::name_operation))
         .layer(DefaultBodyLimit::max(node.config.limits.api_body_bytes_max))
         .layer(from_fn_with_state(Arc::clone(node), count))
 }

@@ -13,11 +13,10 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use bytes::{Buf, BufMut, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use http::{Method, header};
@@ -29,7 +28,11 @@ use mufakat_record::parcel::PARCEL_BYTES_MAX;
 use mufakat_record::{AgencyId, Digest, RecordId, Verified};
 use mufakat_store::{Queries, Queued};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::openapi::Octets;
 use super::problem::{Json, Problem};
 use crate::chunks;
 use crate::delivery::receive::{Taken, Untaken};
@@ -53,17 +56,18 @@ const REJECTED_LISTED_MAX: usize = 10_000;
 /// How long an import waits when the writer has too much to do, before it tries again.
 const RETRY_WAIT: Duration = Duration::from_millis(50);
 
-pub(super) fn routes(node: &Arc<Node>) -> Router {
-    let desk = Arc::new(Desk { node: Arc::clone(node), owed: Mutex::default() });
-    let import = Router::new().route("/api/v1/parcels/import", post(import)).layer(DefaultBodyLimit::disable());
-    Router::new().route("/api/v1/parcels/export", post(export)).merge(import).with_state(desk)
+pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
+    let import = OpenApiRouter::new().routes(routes!(import_parcels)).layer(DefaultBodyLimit::disable());
+    OpenApiRouter::new().routes(routes!(export_parcels)).merge(import).layer(Extension(Owed::default()))
 }
+
+/// Receipts by the agencies that they are owed to, oldest first.
+type Owed = Arc<Mutex<BTreeMap<AgencyId, VecDeque<RecordId>>>>;
 
 /// Where files of parcels go out and come in.
 struct Desk {
     node: Arc<Node>,
-    /// Receipts by the agencies that they are owed to, oldest first.
-    owed: Mutex<BTreeMap<AgencyId, VecDeque<RecordId>>>,
+    owed: Owed,
 }
 
 impl Desk {
@@ -107,13 +111,25 @@ impl Desk {
     }
 }
 
-#[derive(Deserialize)]
+/// For whom a file of parcels is.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ParcelsTo)]
 struct Asked {
     to: AgencyId,
 }
 
-async fn export(State(desk): State<Arc<Desk>>, Json(asked): Json<Asked>) -> Result<Response, Problem> {
+/// A file with the sealed parcels of everything that an agency has not settled, and the receipts owed to it.
+#[utoipa::path(
+    post, path = "/api/v1/parcels/export", operation_id = "export_parcels", tag = "parcels", request_body = Asked,
+    responses((status = 200, description = "The file.", body = Octets, content_type = "application/octet-stream"))
+)]
+async fn export_parcels(
+    State(node): State<Arc<Node>>,
+    Extension(owed): Extension<Owed>,
+    Json(asked): Json<Asked>,
+) -> Result<Response, Problem> {
+    let desk = Arc::new(Desk { node, owed });
     if asked.to == desk.node.me || desk.node.directory().chain().member(&asked.to).is_none() {
         return Err(Problem::refused("unknown-recipient", format!("{} is not a partner", asked.to)));
     }
@@ -289,7 +305,7 @@ fn cut_off() -> Problem {
 }
 
 /// What came of an import. What it took before something went wrong is taken; importing again does no harm.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 struct Imported {
     accepted: u64,
     rejected: Vec<Rejected>,
@@ -300,7 +316,7 @@ struct Imported {
 }
 
 /// A record, or a whole parcel, that was rejected.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Rejected {
     /// Absent for a whole parcel.
     record: Option<RecordId>,
@@ -326,7 +342,18 @@ impl Imported {
     }
 }
 
-async fn import(State(desk): State<Arc<Desk>>, file: Body) -> Result<axum::Json<Imported>, Problem> {
+/// Takes a file of parcels in.
+#[utoipa::path(
+    post, path = "/api/v1/parcels/import", operation_id = "import_parcels", tag = "parcels",
+    request_body(content = Octets, content_type = "application/octet-stream"),
+    responses((status = 200, description = "What came of it.", body = Imported))
+)]
+async fn import_parcels(
+    State(node): State<Arc<Node>>,
+    Extension(owed): Extension<Owed>,
+    file: Body,
+) -> Result<axum::Json<Imported>, Problem> {
+    let desk = Arc::new(Desk { node, owed });
     let mut frames = Frames::begin(file.into_data_stream(), desk.node.config.limits.api_import_bytes_max).await?;
     let (mut imported, mut senders) = (Imported::default(), BTreeSet::new());
     let outcome = loop {

@@ -14,7 +14,7 @@ use crate::share::NotShared;
 use crate::writer::Fault;
 
 /// The media type of a problem (RFC 9457 §3).
-const PROBLEM_TYPE: &str = "application/problem+json";
+pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
 /// When to come back after the node had too much to do, in seconds.
 const OVERLOADED_RETRY_S: u64 = 1;
 /// When to come back to a node that is stopping, in seconds.

@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use http::{StatusCode, header};
 use mufakat_exchange::Facts;
 use mufakat_record::kinds::report::Report;
-use mufakat_record::{AgencyId, Digest, How, RecordId, Relation, Verified};
+use mufakat_record::{AgencyId, Digest, Handling, How, RecordId, Reference, Relation, ThreadId, Verified};
 use mufakat_store::{Queries, Reader};
 use mufakat_views::{Rows, inbox, track};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::openapi::Octets;
 use super::problem::{Id, Json, Problem, Query};
 use super::{body, bulk};
 use crate::chunks::{self, NotTaken, Unreadable};
@@ -24,32 +26,47 @@ use crate::desk::{self, Caller};
 use crate::evidence::{self, EvidenceError};
 use crate::gate::{Action, Request};
 use crate::node::Node;
-use crate::share::{self, Envelope};
+use crate::share::{self, Envelope, Shared};
 use crate::writer::Fault;
 
-pub(super) fn routes() -> Router<Arc<Node>> {
+pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
     // Bulk submissions and uploads are read as they come, and have limits of their own.
-    let streamed = Router::new()
-        .route("/api/v1/records/bulk", post(bulk::bulk))
-        .route("/api/v1/attachments", post(attach))
+    let streamed = OpenApiRouter::new()
+        .routes(routes!(bulk::share_records))
+        .routes(routes!(attach_file))
         .layer(DefaultBodyLimit::disable());
-    Router::new()
-        .route("/api/v1/records", post(submit))
-        .route("/api/v1/records/{id}", get(show))
-        .route("/api/v1/records/{id}/raw", get(raw))
-        .route("/api/v1/records/{id}/content", get(content))
-        .route("/api/v1/records/{id}/evidence", get(prove))
-        .route("/api/v1/records/{id}/proof", get(place))
-        .route("/api/v1/records/{id}/track", get(follow))
-        .route("/api/v1/records/{id}/retract", post(retract))
-        .route("/api/v1/records/{id}/correct", post(correct))
+    OpenApiRouter::new()
+        .routes(routes!(share_record))
+        .routes(routes!(show_record))
+        .routes(routes!(export_record))
+        .routes(routes!(show_content))
+        .routes(routes!(export_evidence))
+        .routes(routes!(show_proof))
+        .routes(routes!(follow_record))
+        .routes(routes!(retract_record))
+        .routes(routes!(correct_record))
         .merge(streamed)
 }
 
-async fn submit(State(node): State<Arc<Node>>, Json(envelope): Json<Envelope>) -> Result<Response, Problem> {
+/// What was shared.
+#[derive(Serialize, ToSchema)]
+struct Released {
+    /// The records; one for each recipient, when the audience is hidden.
+    records: Vec<Shared>,
+}
+
+/// Shares a report with its audience.
+#[utoipa::path(
+    post, path = "/api/v1/records", operation_id = "share_record", tag = "records", request_body = Envelope,
+    responses((status = 201, description = "It is on its way.", body = Released))
+)]
+async fn share_record(
+    State(node): State<Arc<Node>>,
+    Json(envelope): Json<Envelope>,
+) -> Result<(StatusCode, axum::Json<Released>), Problem> {
     let outcome = share::share(&node, vec![envelope]).await?.into_iter().next();
     let records = outcome.ok_or_else(|| Fault::Store("a share without an outcome".to_owned()))??;
-    Ok((StatusCode::CREATED, axum::Json(json!({ "records": records, "refused": null }))).into_response())
+    Ok((StatusCode::CREATED, axum::Json(Released { records })))
 }
 
 /// What somebody does with a record, as the gate and the ledger know it.
@@ -153,7 +170,61 @@ fn refused_by(rule: &'static str, why: String) -> Problem {
     }
 }
 
-async fn show(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<axum::Json<Value>, Problem> {
+/// A record that is held here. Of one whose content was deleted `id`, `kind` (null), `body` (null), `state`, `received_at_ms`
+/// and `leaf` remain.
+#[derive(Debug, Serialize, ToSchema)]
+struct Shown {
+    id: RecordId,
+    kind: Option<String>,
+    /// Whether this node knows the kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    understood: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<AgencyId>,
+    /// When the author says it signed, in seconds since 1970. A claim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_at: Option<u64>,
+    received_at_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread: Option<ThreadId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audience: Option<Vec<AgencyId>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handling: Option<Handling>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    references: Option<Vec<Reference>>,
+    /// When it ceases to be of use, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<u64>,
+    /// The register version under which the audience was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    register: Option<Digest>,
+    leaf: Leaf,
+    /// `current`, `retracted`, `corrected` or `deleted`.
+    state: String,
+    /// The bytes of the signed message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<usize>,
+    /// Of the kind's own form; null when this node does not know the kind.
+    body: Option<Value>,
+    /// The beginning of a body of an unknown kind, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_hex: Option<String>,
+}
+
+/// The leaf of our ledger with which a record came or was authored.
+#[derive(Debug, Serialize, ToSchema)]
+struct Leaf {
+    index: u64,
+}
+
+/// A record with its body. The reading is noted.
+#[utoipa::path(
+    get, path = "/api/v1/records/{id}", operation_id = "show_record", tag = "records",
+    params(("id" = RecordId, Path, description = "The record.")),
+    responses((status = 200, description = "The record.", body = Shown))
+)]
+async fn show_record(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<axum::Json<Shown>, Problem> {
     let found = look_up(&node, id).await?;
     let Some(record) = &found.record else { return Ok(axum::Json(tombstone(id, &found))) };
     decide(&node, record, Use::Read)?;
@@ -162,49 +233,70 @@ async fn show(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Resu
 }
 
 /// What remains of a record whose content was deleted.
-fn tombstone(id: RecordId, found: &Found) -> Value {
-    json!({
-        "id": id, "kind": null, "body": null, "state": found.state, "received_at_ms": found.at_ms,
-        "leaf": { "index": found.leaf },
+fn tombstone(id: RecordId, found: &Found) -> Shown {
+    Shown {
+        id,
+        kind: None,
+        understood: None,
+        author: None,
+        issued_at: None,
+        received_at_ms: found.at_ms,
+        thread: None,
+        audience: None,
+        handling: None,
+        references: None,
+        expires: None,
+        register: None,
+        leaf: Leaf { index: found.leaf },
+        state: found.state.clone(),
+        size: None,
+        body: None,
+        body_hex: None,
+    }
+}
+
+fn describe(id: RecordId, record: &Verified, found: &Found) -> Result<Shown, Problem> {
+    let header = record.header().clone();
+    let body = body::as_json(&header, record.body()).transpose();
+    // It was checked when it came; if it is not what it was, the store is damaged.
+    let body = body.map_err(|reason| Fault::Store(format!("the body of {id} cannot be read: {reason}")))?;
+    let unknown = body.is_none().then(|| &record.body()[..record.body().len().min(body::UNKNOWN_BYTES_SHOWN)]);
+    Ok(Shown {
+        kind: Some(header.kind),
+        understood: Some(body.is_some()),
+        author: Some(header.author),
+        issued_at: Some(header.issued_at),
+        thread: Some(header.thread),
+        audience: Some(header.audience),
+        handling: Some(header.handling),
+        references: Some(header.references),
+        expires: header.expires,
+        register: Some(header.register),
+        size: Some(record.bytes().len()),
+        body_hex: unknown.map(hex::encode),
+        body,
+        ..tombstone(id, found)
     })
 }
 
-fn describe(id: RecordId, record: &Verified, found: &Found) -> Result<Value, Problem> {
-    let header = record.header();
-    let shown = body::as_json(header, record.body()).transpose();
-    // It was checked when it came; if it is not what it was, the store is damaged.
-    let shown = shown.map_err(|reason| Fault::Store(format!("the body of {id} cannot be read: {reason}")))?;
-    let mut value = json!({
-        "id": id,
-        "kind": header.kind,
-        "understood": shown.is_some(),
-        "author": header.author,
-        "issued_at": header.issued_at,
-        "received_at_ms": found.at_ms,
-        "thread": header.thread,
-        "audience": header.audience,
-        "handling": header.handling,
-        "references": header.references,
-        "expires": header.expires,
-        "register": header.register,
-        "leaf": { "index": found.leaf },
-        "state": found.state,
-        "size": record.bytes().len(),
-    });
-    if shown.is_none() {
-        let body = record.body();
-        value["body_hex"] = hex::encode(&body[..body.len().min(body::UNKNOWN_BYTES_SHOWN)]).into();
-    }
-    value["body"] = shown.unwrap_or_default();
-    Ok(value)
-}
-
-async fn raw(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
+/// The signed message as it came, byte for byte (COSE_Sign1). The export is noted.
+#[utoipa::path(
+    get, path = "/api/v1/records/{id}/raw", operation_id = "export_record", tag = "records",
+    params(("id" = RecordId, Path, description = "The record.")),
+    responses((status = 200, description = "The bytes.", body = Octets, content_type = "application/cose"))
+)]
+async fn export_record(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
     let (record, _) = open(&node, &caller, id, Use::Export).await?;
     Ok(([(header::CONTENT_TYPE, "application/cose; cose-type=\"cose-sign1\"")], record.into_bytes()).into_response())
 }
 
-async fn content(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
+/// The content of an attachment, assembled and verified. The reading is noted.
+#[utoipa::path(
+    get, path = "/api/v1/records/{id}/content", operation_id = "show_content", tag = "records",
+    params(("id" = RecordId, Path, description = "The record.")),
+    responses((status = 200, description = "The bytes.", body = Octets, content_type = "application/octet-stream"))
+)]
+async fn show_content(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
     open(&node, &caller, id, Use::Read).await?;
     let content = chunks::content(&node, id).await.map_err(|unreadable| match unreadable {
         Unreadable::NotFound => Problem::conflict("not-an-attachment", "this record is not an attachment"),
@@ -220,13 +312,24 @@ async fn content(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> R
     Ok((headers, Body::from_stream(content.stream)).into_response())
 }
 
-async fn prove(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
+/// The evidence bundle of a record, which anybody can check offline. The export is noted.
+#[utoipa::path(
+    get, path = "/api/v1/records/{id}/evidence", operation_id = "export_evidence", tag = "records",
+    params(("id" = RecordId, Path, description = "The record.")),
+    responses((status = 200, description = "The bundle.", body = Octets, content_type = "application/cbor"))
+)]
+async fn export_evidence(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
     let bundle = evidence::bundle(&node, &caller, id).await.map_err(unproven)?;
     Ok(([(header::CONTENT_TYPE, "application/cbor")], bundle).into_response())
 }
 
 /// The proof that the record stands in our ledger (C2SP tlog-proof). It tells nothing of the record.
-async fn place(State(node): State<Arc<Node>>, Id(id): Id) -> Result<Response, Problem> {
+#[utoipa::path(
+    get, path = "/api/v1/records/{id}/proof", operation_id = "show_proof", tag = "records",
+    params(("id" = RecordId, Path, description = "The record.")),
+    responses((status = 200, description = "The proof.", body = String, content_type = "text/plain"))
+)]
+async fn show_proof(State(node): State<Arc<Node>>, Id(id): Id) -> Result<Response, Problem> {
     let proof = evidence::proof(&node, id).await.map_err(unproven)?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], proof).into_response())
 }
@@ -241,51 +344,123 @@ fn unproven(error: EvidenceError) -> Problem {
     }
 }
 
-async fn follow(State(node): State<Arc<Node>>, Id(id): Id) -> Result<axum::Json<Value>, Problem> {
+/// What became of a record of ours.
+#[derive(Serialize, ToSchema)]
+struct Followed {
+    id: RecordId,
+    recipients: Vec<Recipient>,
+}
+
+/// What became of a record at one recipient.
+#[derive(Serialize, ToSchema)]
+struct Recipient {
+    #[schema(value_type = AgencyId)]
+    agency: Value,
+    /// `queued`, `accepted`, `rejected` or `cancelled`.
+    #[schema(value_type = String)]
+    state: Value,
+    /// Why it was rejected.
+    #[schema(value_type = Option<String>)]
+    reason: Value,
+    /// The index of its leaf in the recipient's ledger.
+    #[schema(value_type = Option<u64>)]
+    index: Value,
+    #[schema(value_type = Option<u64>)]
+    at_ms: Value,
+    /// What the recipient did about a retraction.
+    #[schema(value_type = Option<Object>)]
+    answer: Value,
+}
+
+/// What became of a record of ours at each of its recipients.
+#[utoipa::path(
+    get, path = "/api/v1/records/{id}/track", operation_id = "follow_record", tag = "records",
+    params(("id" = RecordId, Path, description = "The record.")),
+    responses((status = 200, description = "The recipients.", body = Followed))
+)]
+async fn follow_record(State(node): State<Arc<Node>>, Id(id): Id) -> Result<axum::Json<Followed>, Problem> {
     let rows = node.read(move |reader| {
         let unavailable = |e: mufakat_views::RowsUnavailable| mufakat_store::Error::Unavailable(e.0);
         let Some(leaf) = reader.leaf_of(&id).map_err(unavailable)? else { return Ok(None) };
         reader.rows(track::NAME, &leaf.to_be_bytes(), None).map(Some).map_err(unavailable)
     });
     let rows = rows.await?.ok_or_else(Problem::not_found)?;
-    let recipients: Vec<Value> = rows.into_iter().map(|row| recipient(&row.body)).collect();
-    Ok(axum::Json(json!({ "id": id, "recipients": recipients })))
+    let recipients = rows.into_iter().map(|row| recipient(row.body)).collect();
+    Ok(axum::Json(Followed { id, recipients }))
 }
 
-fn recipient(row: &Value) -> Value {
-    json!({
-        "agency": row["to"], "state": row["state"], "reason": row["reason"], "index": row["index"],
-        "at_ms": row["at_ms"], "answer": row["answer"],
-    })
+fn recipient(mut row: Value) -> Recipient {
+    let mut member = |name: &str| row.get_mut(name).map(Value::take).unwrap_or_default();
+    Recipient {
+        agency: member("to"),
+        state: member("state"),
+        reason: member("reason"),
+        index: member("index"),
+        at_ms: member("at_ms"),
+        answer: member("answer"),
+    }
 }
 
-#[derive(Deserialize)]
+/// A new record.
+#[derive(Serialize, ToSchema)]
+struct Made {
+    id: RecordId,
+}
+
+fn made(id: RecordId) -> (StatusCode, axum::Json<Made>) {
+    (StatusCode::CREATED, axum::Json(Made { id }))
+}
+
+/// Why a record is taken back.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Retract {
     reason: String,
 }
 
-async fn retract(State(node): State<Arc<Node>>, Id(id): Id, Json(asked): Json<Retract>) -> Result<Response, Problem> {
-    let id = share::retract(&node, id, asked.reason).await??;
-    Ok((StatusCode::CREATED, axum::Json(json!({ "id": id }))).into_response())
+/// Takes a record of ours back.
+#[utoipa::path(
+    post, path = "/api/v1/records/{id}/retract", operation_id = "retract_record", tag = "records",
+    params(("id" = RecordId, Path, description = "The record.")),
+    request_body = Retract, responses((status = 201, description = "The retraction is on its way.", body = Made))
+)]
+async fn retract_record(
+    State(node): State<Arc<Node>>,
+    Id(id): Id,
+    Json(asked): Json<Retract>,
+) -> Result<(StatusCode, axum::Json<Made>), Problem> {
+    Ok(made(share::retract(&node, id, asked.reason).await??))
 }
 
-#[derive(Deserialize)]
+/// A report in the place of an earlier one.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Correct {
     reason: String,
     body: Report,
 }
 
-async fn correct(State(node): State<Arc<Node>>, Id(id): Id, Json(asked): Json<Correct>) -> Result<Response, Problem> {
-    let id = share::correct(&node, id, asked.reason, asked.body).await??;
-    Ok((StatusCode::CREATED, axum::Json(json!({ "id": id }))).into_response())
+/// Puts another report in the place of an earlier one of ours.
+#[utoipa::path(
+    post, path = "/api/v1/records/{id}/correct", operation_id = "correct_record", tag = "records",
+    params(("id" = RecordId, Path, description = "The record.")),
+    request_body = Correct, responses((status = 201, description = "The correction is on its way.", body = Made))
+)]
+async fn correct_record(
+    State(node): State<Arc<Node>>,
+    Id(id): Id,
+    Json(asked): Json<Correct>,
+) -> Result<(StatusCode, axum::Json<Made>), Problem> {
+    Ok(made(share::correct(&node, id, asked.reason, asked.body).await??))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Attach {
+    /// The file's name.
     name: String,
+    /// Its media type.
     #[serde(default = "Attach::octets")]
     media_type: String,
 }
@@ -296,7 +471,28 @@ impl Attach {
     }
 }
 
-async fn attach(State(node): State<Arc<Node>>, Query(named): Query<Attach>, file: Body) -> Result<Response, Problem> {
+/// A file that was taken in, and can go with a report.
+#[derive(Serialize, ToSchema)]
+struct Attached {
+    /// What a report calls it in `attachments`.
+    upload: String,
+    size: u64,
+    digest: Digest,
+    /// Of how many chunks it is.
+    chunks: usize,
+}
+
+/// Takes in a file that is to go with a report.
+#[utoipa::path(
+    post, path = "/api/v1/attachments", operation_id = "attach_file", tag = "records", params(Attach),
+    request_body(content = Octets, content_type = "application/octet-stream"),
+    responses((status = 201, description = "The file is here.", body = Attached))
+)]
+async fn attach_file(
+    State(node): State<Arc<Node>>,
+    Query(named): Query<Attach>,
+    file: Body,
+) -> Result<(StatusCode, axum::Json<Attached>), Problem> {
     let taken = chunks::take_in(&node, file.into_data_stream(), named.name, named.media_type).await;
     let upload = taken.map_err(|not_taken| match not_taken {
         NotTaken::Oversize { .. } => Problem::oversize(not_taken.to_string()),
@@ -304,19 +500,20 @@ async fn attach(State(node): State<Arc<Node>>, Query(named): Query<Attach>, file
         NotTaken::TooMany => Problem::conflict("too-many-uploads", not_taken.to_string()),
         NotTaken::Fault(fault) => fault.into(),
     })?;
-    let answer = json!({
-        "upload": upload.id,
-        "size": upload.attachment.size,
-        "digest": Digest(upload.attachment.digest),
-        "chunks": upload.attachment.chunk_names().len(),
-    });
-    Ok((StatusCode::CREATED, axum::Json(answer)).into_response())
+    let attached = Attached {
+        size: upload.attachment.size,
+        digest: Digest(upload.attachment.digest),
+        chunks: upload.attachment.chunk_names().len(),
+        upload: upload.id,
+    };
+    Ok((StatusCode::CREATED, axum::Json(attached)))
 }
 
 #[cfg(test)]
 mod tests {
     use mufakat_record::kinds::Body;
-    use mufakat_record::{Draft, Handling, Header, KeyId, SigningKey, ThreadId};
+    use mufakat_record::{Draft, Header, KeyId, SigningKey};
+    use serde_json::json;
 
     use super::*;
 
@@ -344,7 +541,7 @@ mod tests {
     fn a_report_is_shown_with_its_body() {
         let report: Report = serde_json::from_str(r#"{"title":"EXERCISE","text":"one"}"#).unwrap();
         let record = record(Report::KIND, report.to_body());
-        let shown = describe(record.id(), &record, &found()).unwrap();
+        let shown = json!(describe(record.id(), &record, &found()).unwrap());
         assert_eq!((&shown["understood"], &shown["body"]["title"]), (&json!(true), &json!("EXERCISE")));
         assert_eq!((&shown["leaf"]["index"], &shown["expires"]), (&json!(7), &json!(9)));
         assert_eq!(shown["audience"], json!(["ru-police"]));
@@ -356,7 +553,7 @@ mod tests {
     fn an_unknown_kind_is_shown_as_its_first_bytes() {
         let body = mufakat_record::cbor::encode(&"x".repeat(3 * body::UNKNOWN_BYTES_SHOWN));
         let record = record("not-a-kind", body.clone());
-        let shown = describe(record.id(), &record, &found()).unwrap();
+        let shown = json!(describe(record.id(), &record, &found()).unwrap());
         assert_eq!((&shown["understood"], &shown["body"]), (&json!(false), &Value::Null));
         assert_eq!(shown["body_hex"], hex::encode(&body[..body::UNKNOWN_BYTES_SHOWN]));
     }
@@ -378,7 +575,7 @@ mod tests {
 
     #[test]
     fn a_recipient_has_all_its_fields() {
-        let shown = recipient(&json!({ "to": "ru-police", "kind": "report", "state": "queued" }));
+        let shown = json!(recipient(json!({ "to": "ru-police", "kind": "report", "state": "queued" })));
         let expect = json!({
             "agency": "ru-police", "state": "queued", "reason": null, "index": null, "at_ms": null, "answer": null,
         });

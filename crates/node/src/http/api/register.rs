@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::{AgencyId, Digest};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::openapi::Octets;
 use super::problem::{Json, Problem, read_json};
-use crate::governance::{self, ProposalRequest, Standing};
+use crate::governance::{self, Founding, ProposalRequest, Standing};
 use crate::join;
 use crate::node::Node;
 use crate::wire::Card;
@@ -27,52 +28,107 @@ const ENACTED: HeaderName = HeaderName::from_static("mufakat-enacted");
 /// The media type of a founding file.
 const OCTETS: &str = "application/octet-stream";
 
-pub(super) fn routes() -> Router<Arc<Node>> {
-    Router::new()
-        .route("/api/v1/register", get(show))
-        .route("/api/v1/register/log", get(log))
-        .route("/api/v1/register/found", post(founded_already))
-        .route("/api/v1/register/approve", post(approve))
-        .route("/api/v1/register/propose", post(propose))
-        .route("/api/v1/invitations", get(pending).post(invite))
-        .route("/api/v1/join", post(founded_already))
+pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new()
+        .routes(routes!(show_register))
+        .routes(routes!(list_register_versions))
+        .routes(routes!(found_register))
+        .routes(routes!(approve_register))
+        .routes(routes!(propose_register))
+        .routes(routes!(list_invitations, invite_agency))
+        .routes(routes!(join_community))
 }
 
-async fn show(State(node): State<Arc<Node>>) -> Result<axum::Json<Value>, Problem> {
+/// The register in force, with what is known of it besides.
+#[derive(Debug, Serialize, ToSchema)]
+struct Register {
+    #[serde(flatten)]
+    version: RegisterVersion,
+    hash: Digest,
+    /// The hash of the founding version.
+    root: Digest,
+    /// The founding version's fingerprint as twelve words.
+    fingerprint: String,
+    /// Versions that wait for approvals.
+    proposals: Vec<Standing>,
+}
+
+/// The register in force and the proposals that are open.
+#[utoipa::path(
+    get, path = "/api/v1/register", operation_id = "show_register", tag = "register",
+    responses((status = 200, description = "The register.", body = Register))
+)]
+async fn show_register(State(node): State<Arc<Node>>) -> Result<axum::Json<Register>, Problem> {
     let proposals = governance::open(&node).await?;
     let directory = node.directory();
     let chain = directory.chain();
-    let shown = describe(chain.current(), chain.hash(), chain.root(), &chain.fingerprint().to_string(), &proposals);
-    Ok(axum::Json(shown))
+    Ok(axum::Json(Register {
+        version: chain.current().clone(),
+        hash: chain.hash(),
+        root: chain.root(),
+        fingerprint: chain.fingerprint().to_string(),
+        proposals,
+    }))
 }
 
-/// A version as it stands in the register, with what is known of it besides.
-fn describe(version: &RegisterVersion, hash: Digest, root: Digest, fingerprint: &str, proposals: &[Standing]) -> Value {
-    let mut value = json!(version);
-    value["hash"] = json!(hash);
-    value["root"] = json!(root);
-    value["fingerprint"] = json!(fingerprint);
-    value["proposals"] = json!(proposals);
-    value
+/// Every version of the register that has come into force.
+#[derive(Serialize, ToSchema)]
+struct Versions {
+    versions: Vec<EnactedVersion>,
 }
 
-async fn log(State(node): State<Arc<Node>>) -> Result<axum::Json<Value>, Problem> {
+/// A version that has come into force.
+#[derive(Serialize, ToSchema)]
+struct EnactedVersion {
+    #[serde(flatten)]
+    standing: Standing,
+    /// In seconds since 1970.
+    issued_at: u64,
+}
+
+/// How the register came about: every version that has come into force, the founding one first.
+#[utoipa::path(
+    get, path = "/api/v1/register/log", operation_id = "list_register_versions", tag = "register",
+    responses((status = 200, description = "The versions.", body = Versions))
+)]
+async fn list_register_versions(State(node): State<Arc<Node>>) -> Result<axum::Json<Versions>, Problem> {
     // Each approval is verified again, and there may be many.
     let directory = node.directory();
     let listed = tokio::task::spawn_blocking(move || {
         let chain = directory.chain();
-        let entry = |(standing, enacted): (Standing, &mufakat_exchange::Enacted)| {
-            let mut value = json!(standing);
-            value["issued_at"] = json!(enacted.version.issued_at);
-            value
+        let entry = |(standing, enacted): (Standing, &mufakat_exchange::Enacted)| EnactedVersion {
+            standing,
+            issued_at: enacted.version.issued_at,
         };
-        governance::log(chain).into_iter().zip(chain.versions()).map(entry).collect::<Vec<Value>>()
+        governance::log(chain).into_iter().zip(chain.versions()).map(entry).collect()
     });
     let versions = listed.await.map_err(|e| Fault::Store(e.to_string()))?;
-    Ok(axum::Json(json!({ "versions": versions })))
+    Ok(axum::Json(Versions { versions }))
 }
 
-async fn founded_already() -> Problem {
+/// Founds a community. Only a node that has no register yet can do it; this one answers that it has one.
+#[utoipa::path(
+    post, path = "/api/v1/register/found", operation_id = "found_register", tag = "register", request_body = Founding,
+    responses((status = 200, description = "The founding file, with this agency's approval.",
+        body = Octets, content_type = "application/octet-stream"))
+)]
+async fn found_register() -> Problem {
+    has_register()
+}
+
+/// An invitation as it was handed over.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Joining {
+    pub(crate) invitation: String,
+}
+
+/// Joins a community. Only a node that has no register yet can do it; this one answers that it has one.
+#[utoipa::path(
+    post, path = "/api/v1/join", operation_id = "join_community", tag = "register", request_body = Joining,
+    responses((status = 202, description = "The node asks to be let in.", body = Object))
+)]
+async fn join_community() -> Problem {
     has_register()
 }
 
@@ -80,14 +136,21 @@ fn has_register() -> Problem {
     Problem::conflict("has-register", "this node has a register already; a node belongs to one community")
 }
 
-#[derive(Deserialize)]
+/// Which proposal is approved.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Approve {
     hash: Digest,
 }
 
-/// An open proposal by its hash, or the founding file once more for those who have not got it yet.
-async fn approve(State(node): State<Arc<Node>>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+/// Approves an open proposal by its hash, or gives the founding file once more to those who have not got it yet.
+#[utoipa::path(
+    post, path = "/api/v1/register/approve", operation_id = "approve_register", tag = "register",
+    request_body(content((Approve = "application/json"), (Octets = "application/octet-stream"))),
+    responses((status = 200, description = "How the version stands, or the founding file.",
+        content((Standing = "application/json"), (Octets = "application/octet-stream"))))
+)]
+async fn approve_register(State(node): State<Arc<Node>>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if media_type == OCTETS {
         return approve_founding(&node, &body);
@@ -109,16 +172,26 @@ fn approve_founding(node: &Node, file: &[u8]) -> Result<Response, Problem> {
     Ok((headers, file).into_response())
 }
 
-async fn propose(State(node): State<Arc<Node>>, Json(asked): Json<ProposalRequest>) -> Result<Response, Problem> {
+/// Proposes the next version of the register, and approves it for this agency's party if the agency speaks for it.
+#[utoipa::path(
+    post, path = "/api/v1/register/propose", operation_id = "propose_register", tag = "register",
+    request_body = ProposalRequest, responses((status = 201, description = "The proposal.", body = Standing))
+)]
+async fn propose_register(
+    State(node): State<Arc<Node>>,
+    Json(asked): Json<ProposalRequest>,
+) -> Result<(StatusCode, axum::Json<Standing>), Problem> {
     let standing = governance::propose(&node, asked).await??;
-    Ok((StatusCode::CREATED, axum::Json(standing)).into_response())
+    Ok((StatusCode::CREATED, axum::Json(standing)))
 }
 
-#[derive(Deserialize)]
+/// Who is invited, and for how long.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Invite {
     agency: AgencyId,
     party: AgencyId,
+    #[schema(minimum = 1, maximum = 7_776_000)]
     valid_s: u64,
 }
 
@@ -138,24 +211,71 @@ impl Invite {
     }
 }
 
-async fn invite(State(node): State<Arc<Node>>, Json(asked): Json<Invite>) -> Result<Response, Problem> {
+/// An invitation.
+#[derive(Serialize, ToSchema)]
+struct Invitation {
+    /// The text to hand over.
+    invitation: String,
+    /// The fingerprint of the founding version, to be read out.
+    words: String,
+}
+
+/// Invites an agency to join the community.
+#[utoipa::path(
+    post, path = "/api/v1/invitations", operation_id = "invite_agency", tag = "register", request_body = Invite,
+    responses((status = 201, description = "The invitation.", body = Invitation))
+)]
+async fn invite_agency(
+    State(node): State<Arc<Node>>,
+    Json(asked): Json<Invite>,
+) -> Result<(StatusCode, axum::Json<Invitation>), Problem> {
     asked.check(node.directory().chain().current())?;
     let invited = blocking(move || join::invite(&node, asked.agency, asked.party, asked.valid_s)).await?;
-    let answer = json!({ "invitation": invited.text, "words": invited.words });
-    Ok((StatusCode::CREATED, axum::Json(answer)).into_response())
+    Ok((StatusCode::CREATED, axum::Json(Invitation { invitation: invited.text, words: invited.words })))
 }
 
-async fn pending(State(node): State<Arc<Node>>) -> Result<axum::Json<Value>, Problem> {
+/// Who wants to join.
+#[derive(Serialize, ToSchema)]
+struct Invitations {
+    /// Those who came with an invitation and are not in the register yet.
+    pending: Vec<Candidate>,
+    /// How many invitations are open.
+    open: usize,
+}
+
+/// An agency that came with an invitation.
+#[derive(Serialize, ToSchema)]
+struct Candidate {
+    agency: AgencyId,
+    party: AgencyId,
+    name: String,
+    party_name: String,
+    endpoint: String,
+    relay: bool,
+    /// The fingerprint of its identity key as twelve words.
+    fingerprint: String,
+}
+
+/// The agencies that came with an invitation and are not in the register yet.
+#[utoipa::path(
+    get, path = "/api/v1/invitations", operation_id = "list_invitations", tag = "register",
+    responses((status = 200, description = "Who wants to join.", body = Invitations))
+)]
+async fn list_invitations(State(node): State<Arc<Node>>) -> Result<axum::Json<Invitations>, Problem> {
     let (cards, open) = blocking(move || join::pending(&node)).await?;
-    let pending: Vec<Value> = cards.iter().map(shown_card).collect();
-    Ok(axum::Json(json!({ "pending": pending, "open": open })))
+    Ok(axum::Json(Invitations { pending: cards.into_iter().map(candidate).collect(), open }))
 }
 
-fn shown_card(card: &Card) -> Value {
-    json!({
-        "agency": card.agency, "party": card.party, "name": card.name, "party_name": card.party_name,
-        "endpoint": card.endpoint, "relay": card.relay, "fingerprint": join::words_of(&card.identity),
-    })
+fn candidate(card: Card) -> Candidate {
+    Candidate {
+        fingerprint: join::words_of(&card.identity),
+        agency: card.agency,
+        party: card.party,
+        name: card.name,
+        party_name: card.party_name,
+        endpoint: card.endpoint,
+        relay: card.relay,
+    }
 }
 
 /// Invitations are kept in a file, and writing it waits for the disk.
@@ -167,6 +287,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + S
 #[cfg(test)]
 mod tests {
     use mufakat_record::kinds::register_version::Agency;
+    use serde_json::json;
 
     use super::*;
 
@@ -196,7 +317,13 @@ mod tests {
 
     #[test]
     fn a_version_is_shown_with_its_hashes() {
-        let shown = describe(&register(), Digest([3; 32]), Digest([4; 32]), "twelve words", &[]);
+        let shown = json!(Register {
+            version: register(),
+            hash: Digest([3; 32]),
+            root: Digest([4; 32]),
+            fingerprint: "twelve words".to_owned(),
+            proposals: Vec::new(),
+        });
         assert_eq!((&shown["version"], &shown["threshold"], &shown["expires"]), (&json!(3), &json!(1), &json!(2)));
         assert_eq!((&shown["hash"], &shown["root"]), (&json!(Digest([3; 32])), &json!(Digest([4; 32]))));
         assert_eq!((&shown["fingerprint"], &shown["proposals"]), (&json!("twelve words"), &json!([])));

@@ -141,6 +141,12 @@ async fn records_are_shared_read_followed_and_proved() {
     let id = shared["records"][0]["id"].as_str().unwrap().to_owned();
     let record = format!("/api/v1/records/{id}");
 
+    // The node says what it can be asked.
+    let described = vn.ask(Method::GET, "/api/v1/openapi.json", "", Body::empty()).await.unwrap();
+    assert!(described.headers.contains_key(http::header::ETAG));
+    let described: Value = serde_json::from_slice(&described.bytes(ANSWER_BYTES_MAX).await.unwrap()).unwrap();
+    assert_eq!(described["paths"]["/api/v1/records"]["post"]["operationId"], "share_record");
+
     // There.
     ru.until("/api/v1/views/inbox?facet=kind:report", |page| page["rows"][0]["record"] == id).await;
     let (status, problem) = ru.get("/api/v1/views/inbox?facet=tlp:AMBER").await;

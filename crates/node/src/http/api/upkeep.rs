@@ -6,15 +6,14 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use http::StatusCode;
 use mufakat_store::{Page, Queries, Reader, Store};
 use mufakat_views::registry;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::problem::{Json, Problem};
 use crate::node::Node;
@@ -27,27 +26,41 @@ const BESIDE: [&str; 3] = [config::FILE_NAME, "invitations.cbor", "chunks"];
 /// How many rows are counted at a time.
 const COUNTED_ROWS: usize = 10_000;
 
-pub(super) fn routes() -> Router<Arc<Node>> {
-    Router::new()
-        .route("/api/v1/backup", post(backup))
-        .route("/api/v1/rebuild", post(rebuild))
-        .route("/api/v1/alarms", get(alarms))
+pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new().routes(routes!(back_up)).routes(routes!(rebuild_views)).routes(routes!(list_alarms))
 }
 
-#[derive(Deserialize)]
+/// Where a backup goes.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Backup {
+    /// A folder that does not exist, as a whole path.
+    #[schema(value_type = String)]
     path: PathBuf,
 }
 
-async fn backup(State(node): State<Arc<Node>>, Json(asked): Json<Backup>) -> Result<Response, Problem> {
+/// How much was copied.
+#[derive(Serialize, ToSchema)]
+struct BackedUp {
+    bytes: u64,
+}
+
+/// Copies the node's state and what goes with it into a new folder.
+#[utoipa::path(
+    post, path = "/api/v1/backup", operation_id = "back_up", tag = "node", request_body = Backup,
+    responses((status = 201, description = "The backup is made.", body = BackedUp))
+)]
+async fn back_up(
+    State(node): State<Arc<Node>>,
+    Json(asked): Json<Backup>,
+) -> Result<(StatusCode, axum::Json<BackedUp>), Problem> {
     if !asked.path.is_absolute() {
         return Err(Problem::malformed("`path` is a whole path: the node works in another folder than its caller"));
     }
     let dir = node.dir.clone();
     let copied = node.read(move |reader| Ok(copy_all(reader, &dir, &asked.path))).await?;
     let bytes = copied.map_err(problem_of)?;
-    Ok((StatusCode::CREATED, axum::Json(json!({ "bytes": bytes }))).into_response())
+    Ok((StatusCode::CREATED, axum::Json(BackedUp { bytes })))
 }
 
 /// Why there is no backup.
@@ -115,11 +128,22 @@ fn copy(from: &Path, to: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-async fn rebuild(State(node): State<Arc<Node>>) -> Result<axum::Json<Value>, Problem> {
+/// How many rows there are.
+#[derive(Serialize, ToSchema)]
+struct Rebuilt {
+    rows: usize,
+}
+
+/// Throws the rows of all views away and folds them again from the records.
+#[utoipa::path(
+    post, path = "/api/v1/rebuild", operation_id = "rebuild_views", tag = "node",
+    responses((status = 200, description = "The rows are there again.", body = Rebuilt))
+)]
+async fn rebuild_views(State(node): State<Arc<Node>>) -> Result<axum::Json<Rebuilt>, Problem> {
     node.writer.call(|core| Ok(core.store.rebuild_views()?)).await?;
     let rows =
         node.read(|reader| registry::VIEWS.iter().map(|view| count(reader, view.name())).sum::<Result<usize, _>>());
-    Ok(axum::Json(json!({ "rows": rows.await? })))
+    Ok(axum::Json(Rebuilt { rows: rows.await? }))
 }
 
 fn count(reader: &Reader, view: &'static str) -> Result<usize, mufakat_store::Error> {
@@ -135,8 +159,19 @@ fn count(reader: &Reader, view: &'static str) -> Result<usize, mufakat_store::Er
     }
 }
 
-async fn alarms(State(node): State<Arc<Node>>) -> Result<axum::Json<Value>, Problem> {
-    Ok(axum::Json(json!({ "alarms": witness::alarms(&node).await? })))
+/// What witnesses found wrong.
+#[derive(Serialize, ToSchema)]
+struct Alarms {
+    alarms: Vec<witness::Alarm>,
+}
+
+/// The alarms of witnesses: ledgers that have shown different histories.
+#[utoipa::path(
+    get, path = "/api/v1/alarms", operation_id = "list_alarms", tag = "node",
+    responses((status = 200, description = "The alarms.", body = Alarms))
+)]
+async fn list_alarms(State(node): State<Arc<Node>>) -> Result<axum::Json<Alarms>, Problem> {
+    Ok(axum::Json(Alarms { alarms: witness::alarms(&node).await? }))
 }
 
 #[cfg(test)]

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
-use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use mufakat_record::RecordId;
 use mufakat_store::{Page, Queries};
 use mufakat_views::{Row, registry};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::problem::{Problem, Query};
 use crate::node::Node;
@@ -23,15 +26,48 @@ const FACETS_MAX: usize = 8;
 /// The longest key of a row in a cursor, in characters.
 const CURSOR_CHARS_MAX: usize = 512;
 
-pub(super) fn routes() -> Router<Arc<Node>> {
-    Router::new().route("/api/v1/views/{view}", get(page))
+pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new().routes(routes!(list_view))
 }
 
-async fn page(
+/// A page of a view's rows.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+struct Rows {
+    rows: Vec<ShownRow>,
+    /// What to ask for as `after`; null on the last page.
+    next: Option<String>,
+}
+
+/// A row of a view.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+struct ShownRow {
+    key: String,
+    /// The record that the row is about.
+    record: RecordId,
+    /// The time by which the view is ordered, in milliseconds since 1970.
+    time_ms: u64,
+    /// Of the view's own form.
+    #[schema(value_type = Object)]
+    body: Value,
+}
+
+/// A page of the rows of a view, filtered by facets.
+#[utoipa::path(
+    get, path = "/api/v1/views/{view}", operation_id = "list_view", tag = "views",
+    params(
+        ("view" = String, Path, description = "The view's name.", example = "inbox"),
+        ("after" = Option<String>, Query, description = "What an earlier page gave as `next`."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "How many rows at most; 50 if nothing is said."),
+        ("order" = inline(Option<Order>), Query, description = "From which end; the newest first if nothing is said."),
+        ("facet" = Option<Vec<String>>, Query, max_items = 8, description = "`name:value`; may be repeated, and all must hold."),
+    ),
+    responses((status = 200, description = "The page.", body = Rows))
+)]
+async fn list_view(
     State(node): State<Arc<Node>>,
     Path(view): Path<String>,
     Query(query): Query<Vec<(String, String)>>,
-) -> Result<axum::Json<Value>, Problem> {
+) -> Result<axum::Json<Rows>, Problem> {
     let view = registry::view(&view).ok_or_else(Problem::not_found)?;
     let asked = Asked::read(query)?;
     if let Some((name, _)) = asked.facets.iter().find(|(name, _)| !view.facets().contains(&name.as_str())) {
@@ -47,6 +83,15 @@ async fn page(
         reader.view_page(&Page { view, after, limit: limit + 1, facets: &facets, newest_first })
     });
     Ok(axum::Json(shown(rows.await?, limit)))
+}
+
+/// From which end rows come.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only described; `read_order` reads it, with a word on what is allowed")]
+enum Order {
+    Newest,
+    Oldest,
 }
 
 /// What is asked of a view.
@@ -112,21 +157,20 @@ fn read_cursor(text: &str) -> Result<Vec<u8>, Problem> {
 }
 
 /// A page of at most `limit` rows, out of one more if there is one.
-fn shown(mut rows: Vec<Row>, limit: usize) -> Value {
+fn shown(mut rows: Vec<Row>, limit: usize) -> Rows {
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|row| cursor(&row.key));
-    let rows: Vec<Value> = rows.into_iter().map(shown_row).collect();
-    json!({ "rows": rows, "next": next })
+    Rows { rows: rows.into_iter().map(shown_row).collect(), next }
 }
 
-fn shown_row(row: Row) -> Value {
-    json!({ "key": cursor(&row.key), "record": row.record, "time_ms": row.time_ms, "body": row.body })
+fn shown_row(row: Row) -> ShownRow {
+    ShownRow { key: cursor(&row.key), record: row.record, time_ms: row.time_ms, body: row.body }
 }
 
 #[cfg(test)]
 mod tests {
-    use mufakat_record::RecordId;
+    use serde_json::json;
 
     use super::*;
 
@@ -175,11 +219,11 @@ mod tests {
             body: json!({ "title": "EXERCISE" }),
         };
         let page = shown(vec![row(1), row(2), row(3)], 2);
-        assert_eq!(page["rows"].as_array().map(Vec::len), Some(2));
-        assert_eq!(page["rows"][1]["key"], page["next"]);
-        assert_eq!(page["rows"][0]["body"]["title"], "EXERCISE");
-        assert_eq!(read_cursor(page["next"].as_str().unwrap()), Ok(vec![0, 2]));
-        assert_eq!(shown(vec![row(1), row(2)], 2)["next"], Value::Null);
-        assert_eq!(shown(Vec::new(), 2), json!({ "rows": [], "next": null }));
+        assert_eq!(page.rows.len(), 2);
+        assert_eq!(Some(&page.rows[1].key), page.next.as_ref());
+        assert_eq!(page.rows[0].body["title"], "EXERCISE");
+        assert_eq!(read_cursor(&page.next.unwrap()), Ok(vec![0, 2]));
+        assert_eq!(shown(vec![row(1), row(2)], 2).next, None);
+        assert_eq!(shown(Vec::new(), 2), Rows { rows: Vec::new(), next: None });
     }
 }
