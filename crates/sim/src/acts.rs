@@ -260,7 +260,7 @@ impl World {
         self.act_after(delay, Act::DiskFree { node });
         self.tell(|_| format!("{node}: its disk fills up"));
         let store = &mut self.core(node)?.store;
-        let page = Page { view: "inbox", after: None, limit: 10, facets: &[], newest_first: true };
+        let page = Page { view: "inbox", after: None, limit: 10, facets: &[], newest_first: true, classes: None };
         // What is there stays readable.
         let read = store.set_bytes_max(Some(1)).and_then(|()| store.view_page(&page));
         read.map(drop).map_err(|e| self.broken(node, &e))

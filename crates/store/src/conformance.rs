@@ -1,6 +1,7 @@
 //! What every back end must do, as checks that any of them can run: each takes a fresh place for stores and panics when
 //! something does not hold.
 
+mod classes;
 pub mod community;
 mod keeping;
 mod sharing;
@@ -45,9 +46,12 @@ pub fn checks<P: Place>() -> Vec<(&'static str, Check<P>)> {
         ("a new epoch", sharing::epoch),
         ("a removed agency", sharing::removed),
         ("a retracted record", sharing::erased),
+        ("a record of one's own that is deleted", sharing::erased_own),
         ("many turns, failures and restarts", sharing::turns),
         ("no room", sharing::no_room),
         ("pages of a view", keeping::pages),
+        ("handling classes", classes::classes),
+        ("pages by class and facet", classes::pages),
         ("mailboxes", keeping::mailboxes),
         ("chunks", keeping::chunks),
         ("the witness", keeping::witness),
@@ -68,7 +72,8 @@ pub fn run<P: Place>(mut place: impl FnMut() -> P) {
 /// All rows of all views.
 pub fn all_rows(store: &impl Queries) -> Vec<Row> {
     let page = |view: &&dyn mufakat_views::View| {
-        let page = Page { view: view.name(), after: None, limit: usize::MAX, facets: &[], newest_first: false };
+        let page =
+            Page { view: view.name(), after: None, limit: usize::MAX, facets: &[], newest_first: false, classes: None };
         store.view_page(&page).expect("rows")
     };
     VIEWS.iter().flat_map(page).collect()

@@ -3,11 +3,13 @@
 //! [`Store`] and [`Queries`] are the port. A back end makes the changes of the exchange durable together with the rows of the
 //! views that follow from them, and passes the checks of [`conformance`].
 
+mod class;
 pub mod conformance;
 mod port;
 mod project;
 mod sqlite;
 
+pub use class::{CLASSES_OF_AUTHOR_MAX, Class, ClassNumber, NO_CLASS};
 pub use port::{
     Counts, Error, Finding, MailboxLimits, Page, Part, Purpose, Queries, Queued, ReceiptOn, Related, Secret, State,
     Store,

@@ -9,6 +9,8 @@ use mufakat_record::{AgencyId, Digest, KeyId, RecordId, Relation};
 use mufakat_views::{Row, Rows};
 use zeroize::Zeroizing;
 
+use crate::{Class, ClassNumber};
+
 /// What a state file says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
@@ -44,6 +46,8 @@ pub struct Page<'a> {
     pub facets: &'a [(&'a str, &'a str)],
     /// From the greatest key down.
     pub newest_first: bool,
+    /// Only rows about records of these classes; rows of others are not visited. Absent: all rows.
+    pub classes: Option<&'a [ClassNumber]>,
 }
 
 /// A receipt that names a record.
@@ -166,6 +170,10 @@ pub enum Part {
     Arrivals(AgencyId),
     /// The rows of a view.
     View(String),
+    /// The lists of keys by facet and class.
+    Facets,
+    /// The handling class with this number.
+    Class(ClassNumber),
     /// The register, or the key set of an agency.
     Register,
     /// The bookkeeping of mailboxes.
@@ -184,6 +192,8 @@ impl std::fmt::Display for Part {
             Self::Outbox(to) => write!(f, "outbox to {to}"),
             Self::Arrivals(from) => write!(f, "arrivals from {from}"),
             Self::View(name) => write!(f, "view {name}"),
+            Self::Facets => f.write_str("facets"),
+            Self::Class(number) => write!(f, "class {number}"),
             Self::Register => f.write_str("register"),
             Self::Mailbox => f.write_str("mailbox"),
         }
@@ -267,11 +277,18 @@ pub trait Queries: Facts + TileSource + Rows {
 
     /// Records on the channel to `to`, at consecutive positions from `from` on, those settled already included: at most
     /// `count_max`, and of at most `bytes_max` bytes together, but one at least if there is one. They end before a record whose
-    /// recipient is removed.
+    /// recipient is removed or whose content was deleted.
     fn outbox(&self, to: &AgencyId, from: u64, count_max: usize, bytes_max: usize) -> Result<Vec<Queued>, Error>;
 
     /// A page of a view's rows.
     fn view_page(&self, page: &Page<'_>) -> Result<Vec<Row>, Error>;
+
+    /// The handling classes with numbers above `after`, ascending. A class keeps its number and is never taken back, so that
+    /// whoever knows some asks for those that came since.
+    fn classes(&self, after: ClassNumber) -> Result<Vec<(ClassNumber, Class)>, Error>;
+
+    /// The class of a record, also when its content was deleted; [`NO_CLASS`](crate::NO_CLASS) when it is not held.
+    fn class_of(&self, record: &RecordId) -> Result<ClassNumber, Error>;
 
     /// The signed bytes of a record; nothing if it is not held or its content was deleted.
     fn record_bytes(&self, record: &RecordId) -> Result<Option<Vec<u8>>, Error>;
@@ -337,7 +354,8 @@ pub trait Store: Queries {
     fn begin(&mut self) -> Result<(), Error>;
 
     /// Makes the changes of one batch, and the changes to rows that follow from them. The batch holds a leaf and what it tells of
-    /// together. Erasing a record that we authored changes nothing: what was promised to its audience must be at hand.
+    /// together. Erasing a record that we authored changes nothing as long as it, or one before it on the same channel, has no
+    /// receipt: what was promised to its audience must be at hand.
     fn apply(&mut self, changes: &[Change]) -> Result<(), Error>;
 
     /// Makes everything since [`Store::begin`] durable.

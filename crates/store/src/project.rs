@@ -19,7 +19,7 @@ pub(crate) fn happening<'a>(
 ) -> Option<Happening<'a>> {
     let subject = RecordId(leaf.subject.0);
     match leaf.what {
-        // Nothing that we authored is ever erased, so its record is there.
+        // One of ours whose content was deleted is passed over.
         What::Authored => record.map(Happening::Authored),
         What::Received if !leaf.detail.is_empty() => {
             // The detail is the name of a reason, which our own exchange wrote.

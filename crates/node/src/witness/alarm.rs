@@ -168,6 +168,7 @@ pub(super) fn list<S: Queries>(store: &S, agencies: &[AgencyId]) -> Result<Vec<A
         limit: LISTED_MAX,
         facets: &[("kind", WitnessAlarm::KIND)],
         newest_first: true,
+        classes: None,
     };
     let mut ids: Vec<RecordId> = store.view_page(&page)?.into_iter().map(|row| row.record).collect();
     for agency in agencies {

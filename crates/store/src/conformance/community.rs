@@ -228,6 +228,14 @@ impl<S: Store> Node<S> {
         self.sign(to, references, &body)
     }
 
+    /// A report that is handled in a way of its own.
+    pub fn report_with(&self, to: &[&AgencyId], text: &str, handling: Handling) -> Verified {
+        let report = self.report(to, text, &[]);
+        let header = Header { handling, ..report.header().clone() };
+        let draft = Draft { header, body: report.body().to_vec() };
+        draft.sign(&key(self.exchange.me(), "signing")).expect("a sound record")
+    }
+
     /// An attachment with the given chunk names; the last holds one byte.
     pub fn attachment(&self, to: &[&AgencyId], chunks: &[Digest]) -> Verified {
         let size = (chunks.len() as u64 - 1) * CHUNK_BYTES as u64 + 1;

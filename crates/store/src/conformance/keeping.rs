@@ -26,8 +26,14 @@ pub(super) fn pages<P: Place>(place: &P) {
         {
             let mut keys: Vec<Vec<u8>> = Vec::new();
             loop {
-                let page =
-                    Page { view: "track", after: keys.last().map(Vec::as_slice), limit: 7, facets, newest_first };
+                let page = Page {
+                    view: "track",
+                    after: keys.last().map(Vec::as_slice),
+                    limit: 7,
+                    facets,
+                    newest_first,
+                    classes: None,
+                };
                 let rows = reader.view_page(&page).unwrap();
                 assert!(rows.len() <= 7);
                 if rows.is_empty() {
@@ -39,7 +45,14 @@ pub(super) fn pages<P: Place>(place: &P) {
             assert!(keys.windows(2).all(|pair| (pair[0] < pair[1]) != newest_first));
         }
     }
-    let none = Page { view: "track", after: None, limit: 7, facets: &[("queued_to", "b")], newest_first: false };
+    let none = Page {
+        view: "track",
+        after: None,
+        limit: 7,
+        facets: &[("queued_to", "b")],
+        newest_first: false,
+        classes: None,
+    };
     assert_eq!(reader.view_page(&none).unwrap(), []);
     // A leaf's rows are found by their common prefix.
     let row = reader.view_page(&Page { facets: &[], limit: 1, ..none }).unwrap().remove(0);

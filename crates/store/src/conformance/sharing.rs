@@ -1,6 +1,6 @@
 //! Checks of what the exchange keeps.
 
-use mufakat_exchange::{Change, Facts as _, What};
+use mufakat_exchange::{Change, Facts as _, Leaf, What};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::{RecordId, Relation, Verified};
@@ -277,17 +277,56 @@ pub(super) fn erased<P: Place>(place: &P) {
     a.share(vec![hasty.clone(), regret]).unwrap();
     assert_eq!(send(&mut a, &mut b, 5, 10), 2);
     assert!(b.store.held(&hasty.id()).unwrap().unwrap().record.is_none());
-    // What we authored ourselves is never erased, whoever asks, and what we do not have cannot be.
-    let erase = |record: RecordId| Change::Erase { record };
-    a.store.apply(&[erase(report.id()), erase(RecordId([1; 32]))]).unwrap();
-    assert!(a.store.record_bytes(&report.id()).unwrap().is_some());
     assert_eq!(send(&mut b, &mut a, 1, 10), 2);
     sound(&mut a.store);
     sound(&mut b.store);
 }
 
+pub(super) fn erased_own<P: Place>(place: &P) {
+    let community = Community::found(&["aa", "bb", "cc"]);
+    let mut a = node(place, &community, "aa");
+    let (bb, cc) = (name("bb"), name("cc"));
+    let first = a.report(&[&bb], "EXERCISE the first", &[]);
+    let report = a.report(&[&bb], "EXERCISE to be forgotten", &[]);
+    let both = a.report(&[&bb, &cc], "EXERCISE to two", &[]);
+    a.share(vec![first.clone(), report.clone(), both.clone()]).unwrap();
+    let held = |a: &Node<P::Store>, record: &Verified| a.store.record_bytes(&record.id()).unwrap().is_some();
+    let erase = |a: &mut Node<P::Store>, record: RecordId| a.store.apply(&[Change::Erase { record }]).unwrap();
+    // What its audience has not got yet stays, whoever asks, and what we do not have cannot be erased.
+    erase(&mut a, report.id());
+    erase(&mut a, RecordId([1; 32]));
+    assert!(held(&a, &report));
+    // One that was settled out of turn would be sent again with what is before it.
+    a.store.apply(&[Change::Settle { to: bb.clone(), first: 2, last: 2, accepted: true }]).unwrap();
+    erase(&mut a, report.id());
+    assert!(held(&a, &report));
+    a.store.apply(&[Change::Settle { to: bb.clone(), first: 1, last: 3, accepted: true }]).unwrap();
+    erase(&mut a, both.id());
+    assert!(held(&a, &both), "one recipient of two has it");
+
+    let class = a.store.class_of(&report.id()).unwrap();
+    let (index, leaf) = a.store.record_leaf(&report.id()).unwrap().unwrap();
+    let deletion = Leaf::about(What::Deletion, &report.id(), leaf.at_ms + 1, b"", [7; 16]);
+    let mut batch = a.exchange.note(deletion);
+    batch.changes.push(Change::Erase { record: report.id() });
+    a.store.apply(&batch.changes).unwrap();
+    a.store.scrub().unwrap();
+    let mut a = reopen(place, a);
+    assert!(!held(&a, &report) && held(&a, &first) && held(&a, &both));
+    assert_eq!(a.store.leaf(index).unwrap().unwrap().salt, [0; 16]);
+    assert_eq!(a.store.class_of(&report.id()).unwrap(), class);
+    assert!(!all_rows(&a.store).iter().any(|row| row.record == report.id()));
+    // What is behind it goes on; what is before it, to whoever asks for it again, goes up to where it was.
+    assert_eq!(a.store.outbox(&cc, 1, 10, usize::MAX).unwrap().len(), 1);
+    assert_eq!(a.store.outbox(&bb, 1, 10, usize::MAX).unwrap().len(), 1);
+    assert_eq!(a.store.outbox(&bb, 3, 10, usize::MAX).unwrap()[0].record, both.id());
+    a.share(reports(&a, "bb", 0..2)).unwrap();
+    assert_eq!(a.store.outbox(&bb, 3, 10, usize::MAX).unwrap().len(), 3);
+    sound(&mut a.store);
+}
+
 /// A number that follows from another one; it only has to look irregular.
-fn next(seed: &mut u64) -> u64 {
+pub(super) fn next(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *seed >> 33
 }

@@ -72,7 +72,9 @@ impl Sqlite {
         if new > 0 {
             self.execute("UPDATE state SET records = records + ?", [new])?;
         }
-        self.project(changes, &kept)
+        let projected = self.project(changes, &kept);
+        self.classes.borrow_mut().forget_records();
+        projected
     }
 
     /// Folds what happened into the views, in the order of the ledger: a record comes before what it brought about, whatever the
@@ -88,11 +90,13 @@ impl Sqlite {
 
     /// Keeps a record; false when it is here already.
     fn keep(&self, record: &Verified, leaf: u64) -> Result<bool, Error> {
-        let sql = "INSERT INTO record VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING";
-        if self.execute(sql, params![int(leaf), record.id().0, record.bytes()])? == 0 {
+        let header = record.header();
+        let class = self.class_number(header)?;
+        let sql = "INSERT INTO record VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING";
+        if self.execute(sql, params![int(leaf), record.id().0, class, record.bytes()])? == 0 {
             return Ok(false);
         }
-        let header = record.header();
+        self.classes.borrow_mut().remember(record.id(), leaf, class);
         for reference in &header.references {
             let values = params![reference.record.0, int(leaf), reference.relation as i64];
             self.execute("INSERT INTO reference VALUES (?, ?, ?)", values)?;
@@ -172,7 +176,7 @@ impl Sqlite {
         let Some((number, record)) = self.record_at(id)? else { return Ok(()) };
         let index = number.cast_unsigned();
         let leaf = self.read_leaf(index)?.ok_or_else(|| damaged(Part::Leaf(index), "it is missing"))?;
-        if leaf.what == What::Authored {
+        if leaf.what == What::Authored && self.is_owed(number)? {
             return Ok(());
         }
         for reference in &record.header().references {
@@ -188,6 +192,15 @@ impl Sqlite {
         self.execute("INSERT INTO erased VALUES (?, ?)", params![number, leaf.commitment()])?;
         self.execute("UPDATE leaf SET salt = zeroblob(length(salt)) WHERE number = ?", [number])?;
         self.execute("UPDATE record SET bytes = zeroblob(length(bytes)) WHERE leaf = ?", [number]).map(drop)
+    }
+
+    /// Whether a record of ours may yet have to be sent: it has no receipt, or one before it on the same channel has none, with
+    /// which it would be sent again.
+    fn is_owed(&self, leaf: i64) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM outbox o JOIN outbox q
+            ON q.agency = o.agency AND q.epoch = o.epoch AND q.position <= o.position AND q.state = 0
+            WHERE o.leaf = ? LIMIT 1";
+        Ok(self.one(sql, [leaf], |_| Ok(()))?.is_some())
     }
 
     pub(super) fn enact(&self, enacted: &Enacted) -> Result<(), Error> {
@@ -222,7 +235,7 @@ impl<Mode> Sqlite<Mode> {
         let act = project::act(leaf);
         let Some(happening) = project::happening(leaf, record, &removed, act.as_ref()) else { return Ok(()) };
         let event = Event { me: &self.me, leaf: index, at_ms: leaf.at_ms, happening };
-        project::fold(&event, &UpTo { store: self, leaf: index }, &mut |change| self.write_row(change))
+        project::fold(&event, &UpTo { store: self, leaf: index }, &mut |change| self.write_row(change, index))
     }
 
     /// The agencies that the register version with this hash removed.

@@ -10,15 +10,18 @@ use rusqlite::types::ValueRef;
 use super::read::{agency, leaf};
 use super::rows::Hex;
 use super::{Reader, Sqlite, failed, uint};
-use crate::{Error, Finding, Part, Queries};
+use crate::{Class, ClassNumber, Error, Finding, NO_CLASS, Part, Queries};
 
 /// How many findings of one sort are told; a file with more is not mended by reading on.
 const FINDINGS_MAX: usize = 100;
 
 type Check = fn(&Reader) -> Result<Vec<Finding>, Error>;
 
+/// The lists of keys that are.
+const LISTS: &str = "SELECT facet, class, key FROM SCHEMA.view_facet";
+
 /// The rows of views that are, as their keys and contents.
-const ROWS: &str = "SELECT k.view, k.key, r.time_ms, r.record, r.facets, r.body
+const ROWS: &str = "SELECT k.view, k.key, r.class, r.time_ms, r.record, r.facets, r.body
     FROM SCHEMA.view_key k JOIN SCHEMA.view_row r ON r.number = k.number";
 
 impl<Mode> Sqlite<Mode> {
@@ -72,15 +75,16 @@ impl Reader {
     /// Each record has the id of its bytes and the leaf that tells of it, and each leaf that tells of a record has it.
     fn check_records(&self) -> Result<Vec<Finding>, Error> {
         let mut findings = Vec::new();
-        let sql = "SELECT r.id, r.bytes, l.subject, e.leaf IS NOT NULL, r.leaf FROM record r
-            LEFT JOIN leaf l ON l.number = r.leaf LEFT JOIN erased e ON e.leaf = r.leaf ORDER BY r.leaf";
+        let sql = "SELECT r.id, r.bytes, l.subject, e.leaf IS NOT NULL, r.class, c.class FROM record r
+            LEFT JOIN leaf l ON l.number = r.leaf LEFT JOIN erased e ON e.leaf = r.leaf
+            LEFT JOIN class c ON c.number = r.class ORDER BY r.leaf";
         let mut statement = self.connection.prepare(sql).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
         let mut records = 0u64;
         while let Some(row) = rows.next().map_err(failed)? {
             records += 1;
             if findings.len() < FINDINGS_MAX
-                && let Some(found) = check_record(row).map_err(failed)?
+                && let Some(found) = self.check_record(row)?
             {
                 findings.push(found);
             }
@@ -97,6 +101,41 @@ impl Reader {
             missing.into_iter().map(|n| finding(Part::Leaf(uint(n)), "the record that it tells of is missing")),
         );
         Ok(findings)
+    }
+
+    fn check_record(&self, row: &rusqlite::Row<'_>) -> Result<Option<Finding>, Error> {
+        let read = || -> rusqlite::Result<_> { Ok((row.get(0)?, row.get(1)?, row.get(3)?, row.get(4)?, row.get(5)?)) };
+        let (id, bytes, erased, number, class) = read().map_err(failed)?;
+        let (id, number): (_, ClassNumber) = (RecordId(id), number);
+        let (bytes, class): (Vec<u8>, Option<Vec<u8>>) = (bytes, class);
+        let wrong = |what: &str| Ok(Some(finding(Part::Record(id), what)));
+        if row.get_ref(2).map_err(failed)? != ValueRef::Blob(&id.0) {
+            return wrong("its leaf is missing or tells of something else");
+        }
+        if class.is_none() && number != NO_CLASS {
+            return wrong("its class is missing");
+        }
+        if erased {
+            return if bytes.iter().all(|byte| *byte == 0) {
+                Ok(None)
+            } else {
+                wrong("it is erased, and something is left of it")
+            };
+        }
+        let record = match Verified::from_own_store(bytes) {
+            Ok(record) if record.id() == id => record,
+            Ok(_) => return wrong("its bytes have another hash"),
+            Err(reason) => return wrong(reason.name()),
+        };
+        let header = record.header();
+        let fits = match class {
+            Some(class) => class == Class::of(header).to_bytes(),
+            None => match self.known_number(&header.author)? {
+                Some(author) => self.is_crowded(author)?,
+                None => false,
+            },
+        };
+        if fits { Ok(None) } else { wrong("it is of another class") }
     }
 
     /// The tiles hold what the leaves hash to, and what our own checkpoint says.
@@ -157,7 +196,7 @@ impl Reader {
         }
         let sql = "SELECT a.name, o.position FROM outbox o JOIN agency a ON a.number = o.agency
             WHERE NOT EXISTS (SELECT 1 FROM record r WHERE r.leaf = o.leaf)
-            OR EXISTS (SELECT 1 FROM erased e WHERE e.leaf = o.leaf) LIMIT 100";
+            OR o.state = 0 AND EXISTS (SELECT 1 FROM erased e WHERE e.leaf = o.leaf) LIMIT 100";
         for (name, position) in self.all(sql, [], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))? {
             findings.push(finding(Part::Outbox(agency(&name)?), format!("position {position} has no record")));
         }
@@ -194,7 +233,7 @@ impl Reader {
     /// The rows are those that the records give. They are folded into temporary tables, which stand in front of the real ones.
     fn check_views(&self) -> Result<Vec<Finding>, Error> {
         let sql = "SELECT replace(sql, 'CREATE TABLE', 'CREATE TEMP TABLE') FROM main.sqlite_schema
-            WHERE name IN ('view_row', 'view_key') AND type = 'table'";
+            WHERE name IN ('view_row', 'view_key', 'view_facet') AND type = 'table'";
         for table in self.all(sql, [], |row| row.get::<_, String>(0))? {
             self.connection.execute_batch(&table).map_err(failed)?;
         }
@@ -210,33 +249,21 @@ impl Reader {
                 findings.push(finding(Part::View(view), format!("row {} {what}", Hex(&key))));
             }
         }
+        let (real, folded) = (LISTS.replace("SCHEMA", "main"), LISTS.replace("SCHEMA", "temp"));
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT * FROM ({real} EXCEPT {folded}) UNION ALL SELECT * FROM ({folded} EXCEPT {real}))"
+        );
+        let wrong = self.one(&sql, [], |row| row.get::<_, i64>(0))?.unwrap_or_default();
+        if wrong > 0 {
+            findings
+                .push(finding(Part::Facets, format!("{wrong} keys are listed and should not be, or the other way")));
+        }
         Ok(findings)
     }
 }
 
 fn five(row: &rusqlite::Row<'_>) -> rusqlite::Result<(String, i64, i64, i64, i64)> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-}
-
-fn check_record(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Finding>> {
-    let id = RecordId(row.get(0)?);
-    let bytes: Vec<u8> = row.get(1)?;
-    let wrong = |what: &str| Some(finding(Part::Record(id), what));
-    if row.get_ref(2)? != ValueRef::Blob(&id.0) {
-        return Ok(wrong("its leaf is missing or tells of something else"));
-    }
-    if row.get::<_, bool>(3)? {
-        return Ok(if bytes.iter().all(|byte| *byte == 0) {
-            None
-        } else {
-            wrong("it is erased, and something is left of it")
-        });
-    }
-    Ok(match Verified::from_own_store(bytes) {
-        Ok(record) if record.id() == id => None,
-        Ok(_) => wrong("its bytes have another hash"),
-        Err(reason) => wrong(reason.name()),
-    })
 }
 
 fn leaf_hash_of(row: Result<&rusqlite::Row<'_>, rusqlite::Error>, index: u64) -> Result<Hash, Error> {

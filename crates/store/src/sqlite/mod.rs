@@ -2,8 +2,10 @@
 
 mod apply;
 mod backup;
+mod classes;
 mod fsck;
 mod mailbox;
+mod pages;
 mod read;
 mod rows;
 mod schema;
@@ -67,6 +69,8 @@ pub struct Sqlite<Mode = Writing> {
     options: Options,
     /// The numbers of agencies that have one. Those of a transaction that was given up are forgotten with it.
     agencies: RefCell<HashMap<AgencyId, i64>>,
+    /// What is known of handling classes.
+    classes: RefCell<classes::Known>,
     /// Held as long as this lives.
     _lock: Option<File>,
     mode: PhantomData<Mode>,
@@ -91,10 +95,11 @@ impl Sqlite<Writing> {
         }
         let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         set_up_writer(&connection, options)?;
-        schema::migrate(&connection, 0)?;
-        connection.execute("INSERT INTO state VALUES (1, ?, 1, 0, NULL)", [me.as_str()]).map_err(failed)?;
+        let mut store = Self::with(connection, path, me.clone(), options, Some(lock));
+        store.migrate(0)?;
+        store.execute("INSERT INTO state VALUES (1, ?, 1, 0, NULL)", [me.as_str()])?;
         sync_folder(path)?;
-        Ok(Self::with(connection, path, me.clone(), options, Some(lock)))
+        Ok(store)
     }
 
     /// Opens the state file of a node, brings its schema up to date, and keeps other writers out.
@@ -103,9 +108,10 @@ impl Sqlite<Writing> {
         let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let version = version(&connection, path)?;
         set_up_writer(&connection, options)?;
-        schema::migrate(&connection, version)?;
         let me = me(&connection)?;
-        Ok(Self::with(connection, path, me, options, Some(lock)))
+        let mut store = Self::with(connection, path, me, options, Some(lock));
+        store.migrate(version)?;
+        Ok(store)
     }
 
     /// Changes the cap on the size of the file.
@@ -172,8 +178,8 @@ impl<Mode> Sqlite<Mode> {
 
     fn with(connection: Connection, path: &Path, me: AgencyId, options: Options, lock: Option<File>) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        let agencies = RefCell::default();
-        Self { connection, path: path.to_owned(), me, options, agencies, _lock: lock, mode: PhantomData }
+        let (agencies, classes) = (RefCell::default(), RefCell::default());
+        Self { connection, path: path.to_owned(), me, options, agencies, classes, _lock: lock, mode: PhantomData }
     }
 
     fn known_number(&self, agency: &AgencyId) -> Result<Option<i64>, Error> {
@@ -238,6 +244,7 @@ impl Store for Sqlite {
 
     fn rollback(&mut self) -> Result<(), Error> {
         self.agencies.borrow_mut().clear();
+        self.classes.borrow_mut().clear();
         // A full disk makes SQLite roll back by itself.
         if self.connection.is_autocommit() { Ok(()) } else { self.execute("ROLLBACK", []).map(drop) }
     }

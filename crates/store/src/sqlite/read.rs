@@ -12,7 +12,9 @@ use rusqlite::params;
 
 use super::apply::{place, state};
 use super::{Sqlite, clamped, damaged, failed, file_bytes, int, uint};
-use crate::{Counts, Error, Finding, Page, Part, Queries, Queued, ReceiptOn, Related, Secret, State};
+use crate::{
+    Class, ClassNumber, Counts, Error, Finding, Page, Part, Queries, Queued, ReceiptOn, Related, Secret, State,
+};
 
 impl<Mode> Facts for Sqlite<Mode> {
     fn held(&self, id: &RecordId) -> Result<Option<Held>, Unavailable> {
@@ -88,6 +90,14 @@ impl<Mode> Queries for Sqlite<Mode> {
 
     fn view_page(&self, page: &Page<'_>) -> Result<Vec<Row>, Error> {
         self.page(page)
+    }
+
+    fn classes(&self, after: ClassNumber) -> Result<Vec<(ClassNumber, Class)>, Error> {
+        self.read_classes(after)
+    }
+
+    fn class_of(&self, record: &RecordId) -> Result<ClassNumber, Error> {
+        self.record_class(record, u64::MAX)
     }
 
     fn record_bytes(&self, record: &RecordId) -> Result<Option<Vec<u8>>, Error> {
@@ -311,18 +321,23 @@ impl<Mode> Sqlite<Mode> {
 
     fn read_outbox(&self, to: &AgencyId, from: u64, count_max: usize, bytes_max: usize) -> Result<Vec<Queued>, Error> {
         let Some(number) = self.known_number(to)? else { return Ok(Vec::new()) };
-        let sql = "SELECT o.position, r.id, r.bytes, o.state FROM outbox o LEFT JOIN record r ON r.leaf = o.leaf
+        let sql = "SELECT o.position, r.id, r.bytes, o.state, e.leaf IS NOT NULL FROM outbox o
+            LEFT JOIN record r ON r.leaf = o.leaf LEFT JOIN erased e ON e.leaf = o.leaf
             WHERE o.agency = ? AND o.epoch = (SELECT epoch FROM state) AND o.position >= ? ORDER BY o.position LIMIT ?";
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
         let mut rows = statement.query(params![number, int(from), clamped(count_max as u64)]).map_err(failed)?;
         let (mut found, mut bytes_left) = (Vec::new(), bytes_max);
         while let Some(row) = rows.next().map_err(failed)? {
-            let read = || Ok((uint(row.get(0)?), row.get(1)?, row.get::<_, Vec<u8>>(2)?, row.get::<_, i64>(3)?));
-            let (position, id, bytes, state) = read().map_err(failed)?;
+            let read =
+                || Ok((uint(row.get(0)?), row.get(1)?, row.get::<_, Vec<u8>>(2)?, row.get::<_, i64>(3)?, row.get(4)?));
+            let (position, id, bytes, state, erased): (_, _, _, _, bool) = read().map_err(failed)?;
             let record = RecordId(id);
             if position != from + found.len() as u64 {
                 let wrong = format!("position {} is missing", from + found.len() as u64);
                 return Err(damaged(Part::Outbox(to.clone()), wrong));
+            }
+            if erased {
+                break;
             }
             if RecordId::of(&bytes) != record {
                 return Err(damaged(Part::Record(record), "its bytes have another hash"));

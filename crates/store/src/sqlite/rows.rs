@@ -9,11 +9,12 @@ use mufakat_views::{Row, RowChange, Rows, RowsUnavailable};
 use rusqlite::types::Value;
 use rusqlite::{params, params_from_iter};
 
+use super::pages::list;
 use super::{Sqlite, clamped, damaged, int, uint};
-use crate::{Error, Page, Part};
+use crate::{ClassNumber, Error, Page, Part};
 
 /// Stands around each facet, so that one can be found among others. No facet has it inside.
-const SEPARATOR: char = '\u{1f}';
+pub(super) const SEPARATOR: char = '\u{1f}';
 
 /// A store as it was when a leaf was added: a fold sees no record that came later, whether or not it is there by now.
 pub(super) struct UpTo<'a, Mode> {
@@ -42,10 +43,7 @@ impl<Mode> Rows for UpTo<'_, Mode> {
 
 impl<Mode> Rows for Sqlite<Mode> {
     fn row(&self, view: &'static str, key: &[u8]) -> Result<Option<Row>, RowsUnavailable> {
-        let sql = "SELECT k.key, r.time_ms, r.record, r.facets, r.body
-            FROM view_key k JOIN view_row r ON r.number = k.number WHERE k.view = ? AND k.key = ?";
-        let raw = self.one(sql, params![view, key], Raw::read).map_err(not_now)?;
-        raw.map(|raw| raw.row(view)).transpose().map_err(not_now)
+        self.read_row(view, key).map_err(not_now)
     }
 
     fn leaf_of(&self, record: &RecordId) -> Result<Option<u64>, RowsUnavailable> {
@@ -59,50 +57,111 @@ impl<Mode> Rows for Sqlite<Mode> {
         prefix: &[u8],
         facet: Option<(&'static str, &str)>,
     ) -> Result<Vec<Row>, RowsUnavailable> {
-        let mut select = Select::of(view);
+        let mut select = match facet {
+            Some(facet) => Select::listed(view, list(view, Some(facet))),
+            None => Select::of(view),
+        };
         select.and("k.key >= ?", Value::Blob(prefix.to_vec()));
         if let Some(end) = after_prefix(prefix) {
             select.and("k.key < ?", Value::Blob(end));
         }
+        let mut rows = select.rows(self, "ORDER BY k.key").map_err(not_now)?;
         if let Some((name, value)) = facet {
-            select.facet(name, value);
+            let value = plain(value);
+            rows.retain(|row| row.facets.iter().any(|(n, v)| *n == name && *v == value));
         }
-        select.rows(self, "ORDER BY k.key").map_err(not_now)
+        Ok(rows)
     }
 }
 
 impl<Mode> Sqlite<Mode> {
     pub(super) fn page(&self, page: &Page<'_>) -> Result<Vec<Row>, Error> {
+        if page.classes.is_some() || !page.facets.is_empty() {
+            return self.merged(page);
+        }
         let mut select = Select::of(page.view);
         if let Some(after) = page.after {
             let beyond = if page.newest_first { "k.key < ?" } else { "k.key > ?" };
             select.and(beyond, Value::Blob(after.to_vec()));
         }
-        for (name, value) in page.facets {
-            select.facet(name, value);
-        }
         select.values.push(Value::Integer(clamped(page.limit as u64)));
         select.rows(self, if page.newest_first { "ORDER BY k.key DESC LIMIT ?" } else { "ORDER BY k.key LIMIT ?" })
     }
 
-    /// Writes what a fold gave. The content of a row that it replaces or deletes is overwritten where it stands.
-    pub(super) fn write_row(&self, change: &RowChange) -> Result<(), Error> {
+    pub(super) fn read_row(&self, view: &'static str, key: &[u8]) -> Result<Option<Row>, Error> {
+        let sql = "SELECT k.key, r.time_ms, r.record, r.facets, r.body
+            FROM view_key k JOIN view_row r ON r.number = k.number WHERE k.view = ? AND k.key = ?";
+        self.one(sql, params![view, key], Raw::read)?.map(|raw| raw.row(view)).transpose()
+    }
+
+    /// Writes what a fold gave when it saw a leaf. The content of a row that it replaces or deletes is overwritten where it
+    /// stands.
+    pub(super) fn write_row(&self, change: &RowChange, leaf: u64) -> Result<(), Error> {
         let (view, key) = match change {
             RowChange::Put(row) => (row.view, &row.key),
             RowChange::Delete { view, key } => (*view, key),
         };
-        let blank = "UPDATE view_row SET facets = zeroblob(length(facets)), body = zeroblob(length(body))
-            WHERE number = (SELECT number FROM view_key WHERE view = ? AND key = ?)";
-        self.execute(blank, params![view, key])?;
+        let sql = "SELECT r.number, r.class, r.facets
+            FROM view_key k JOIN view_row r ON r.number = k.number WHERE k.view = ? AND k.key = ?";
+        let old = self.one(sql, params![view, key], |row| {
+            Ok((row.get::<_, i64>(0)?, Listed { class: row.get(1)?, facets: row.get(2)? }))
+        })?;
+        if let Some((number, _)) = &old {
+            let blank = "UPDATE view_row SET facets = zeroblob(length(facets)), body = zeroblob(length(body))
+                WHERE number = ?";
+            self.execute(blank, [number])?;
+        }
+        let old = old.map(|(_, listed)| listed);
         let RowChange::Put(row) = change else {
+            self.list_anew(view, key, old.as_ref(), None)?;
             return self.execute("DELETE FROM view_key WHERE view = ? AND key = ?", params![view, key]).map(drop);
         };
-        let (facets, body) = (facets(row), row.body.to_string());
-        let values = params![int(row.time_ms), row.record.0, facets.as_bytes(), body.as_bytes()];
-        self.execute("INSERT INTO view_row (time_ms, record, facets, body) VALUES (?, ?, ?, ?)", values)?;
+        let new = Listed { class: self.record_class(&row.record, leaf)?, facets: facets(row).into_bytes() };
+        let body = row.body.to_string();
+        let values = params![new.class, int(row.time_ms), row.record.0, new.facets, body.as_bytes()];
+        let sql = "INSERT INTO view_row (class, time_ms, record, facets, body) VALUES (?, ?, ?, ?, ?)";
+        self.execute(sql, values)?;
         let number = self.connection.last_insert_rowid();
         let sql = "INSERT INTO view_key VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET number = excluded.number";
-        self.execute(sql, params![view, key, number]).map(drop)
+        self.execute(sql, params![view, key, number])?;
+        self.list_anew(view, key, old.as_ref(), Some(&new))
+    }
+
+    /// Brings the lists in which a row's key stands from what the row was to what it is.
+    fn list_anew(&self, view: &str, key: &[u8], old: Option<&Listed>, new: Option<&Listed>) -> Result<(), Error> {
+        if old == new {
+            return Ok(());
+        }
+        let (old, new) = (
+            old.map_or_else(BTreeSet::new, |row| row.lists(view)),
+            new.map_or_else(BTreeSet::new, |row| row.lists(view)),
+        );
+        for (facet, class) in old.difference(&new) {
+            let sql = "DELETE FROM view_facet WHERE facet = ? AND class = ? AND key = ?";
+            self.execute(sql, params![facet, class, key])?;
+        }
+        for (facet, class) in new.difference(&old) {
+            self.execute("INSERT INTO view_facet VALUES (?, ?, ?)", params![facet, class, key])?;
+        }
+        Ok(())
+    }
+}
+
+/// By what a row is listed.
+#[derive(PartialEq, Eq)]
+struct Listed {
+    class: ClassNumber,
+    facets: Vec<u8>,
+}
+
+impl Listed {
+    /// The lists in which the row's key stands, each with the class.
+    fn lists(&self, view: &str) -> BTreeSet<(i64, ClassNumber)> {
+        // What a row is listed by was written by us as text.
+        let facets = String::from_utf8_lossy(&self.facets);
+        let facets = facets.split(SEPARATOR).filter_map(|facet| facet.split_once('='));
+        let lists = facets.map(|facet| list(view, Some(facet))).chain([list(view, None)]);
+        lists.map(|list| (list, self.class)).collect()
     }
 }
 
@@ -110,6 +169,7 @@ impl Sqlite {
     pub(super) fn fold_again(&self) -> Result<(), Error> {
         self.execute("DELETE FROM view_row", [])?;
         self.execute("DELETE FROM view_key", [])?;
+        self.execute("DELETE FROM view_facet", [])?;
         self.fold_all()
     }
 }
@@ -117,7 +177,7 @@ impl Sqlite {
 impl<Mode> Sqlite<Mode> {
     /// Folds every leaf with its record into empty tables.
     pub(super) fn fold_all(&self) -> Result<(), Error> {
-        let sql = "SELECT l.number, l.what, l.at_ms, l.subject, l.detail, l.salt, r.bytes FROM leaf l
+        let sql = "SELECT l.number, l.what, l.at_ms, l.subject, l.detail, l.salt, r.bytes, r.leaf, r.class FROM leaf l
             LEFT JOIN record r ON l.what IN (1, 2, 3) AND r.id = l.subject
                 AND NOT EXISTS (SELECT 1 FROM erased e WHERE e.leaf = r.leaf)
             ORDER BY l.number";
@@ -133,7 +193,13 @@ impl<Mode> Sqlite<Mode> {
                 .map(Verified::from_own_store)
                 .transpose()
                 .map_err(|reason| damaged(Part::Record(id), reason.name()))?;
-            self.fold_leaf(index, &leaf, record.as_ref())?;
+            if let Some(record) = &record {
+                let (came, class) = (row.get(7).map_err(super::failed)?, row.get(8).map_err(super::failed)?);
+                self.classes.borrow_mut().remember(record.id(), uint(came), class);
+            }
+            let folded = self.fold_leaf(index, &leaf, record.as_ref());
+            self.classes.borrow_mut().forget_records();
+            folded?;
         }
         Ok(())
     }
@@ -153,15 +219,18 @@ impl Select {
         Self { sql: sql.to_owned(), values: vec![Value::Text(view.to_owned())], view }
     }
 
+    /// Only the rows whose keys are in a list, whatever their class.
+    fn listed(view: &'static str, list: i64) -> Self {
+        let sql = "SELECT k.key, r.time_ms, r.record, r.facets, r.body
+            FROM view_facet f JOIN view_key k ON k.view = ? AND k.key = f.key JOIN view_row r ON r.number = k.number
+            WHERE f.facet = ?";
+        Self { sql: sql.to_owned(), values: vec![Value::Text(view.to_owned()), Value::Integer(list)], view }
+    }
+
     fn and(&mut self, condition: &str, value: Value) {
         self.sql.push_str(" AND ");
         self.sql.push_str(condition);
         self.values.push(value);
-    }
-
-    fn facet(&mut self, name: &str, value: &str) {
-        let wanted = format!("{SEPARATOR}{name}={}{SEPARATOR}", plain(value));
-        self.and("instr(r.facets, ?) > 0", Value::Blob(wanted.into_bytes()));
     }
 
     fn rows<Mode>(mut self, store: &Sqlite<Mode>, rest: &str) -> Result<Vec<Row>, Error> {
@@ -221,7 +290,7 @@ fn facets(row: &Row) -> String {
 }
 
 /// A facet's value without the separator, which nothing that people read has in it.
-fn plain(value: &str) -> String {
+pub(super) fn plain(value: &str) -> String {
     value.replace(SEPARATOR, " ")
 }
 

@@ -5,11 +5,15 @@
 //! `view_row.facets`, `view_row.body`, `secret.seed`) is only ever appended and overwritten in place with as many zeroes: rows
 //! that never change their size never move between pages, so no forgotten copy of them stays behind in a page. And agencies are
 //! small numbers.
+//!
+//! The index of facets, `view_facet`, holds hashes and keys and nothing that could have to be erased, so its entries may come
+//! and go. A class says which agency handled records in which way and nothing of their content; it stays.
 
-use rusqlite::Connection;
+use mufakat_record::{RecordId, Verified};
+use rusqlite::{Connection, params};
 
-use super::failed;
-use crate::Error;
+use super::{Sqlite, damaged, failed};
+use crate::{Error, NO_CLASS, Part, Store};
 
 /// The version of the schema that this program writes.
 pub const SCHEMA: u32 = MIGRATIONS.len() as u32;
@@ -18,9 +22,9 @@ pub const SCHEMA: u32 = MIGRATIONS.len() as u32;
 const APPLICATION_ID: i32 = 0x4d55_464b;
 
 /// What leads from each version to the next; the first entry makes version 1 of an empty file.
-const MIGRATIONS: [&str; 1] = [VERSION_1];
+const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
 
-const VERSION_1: &str = "
+pub(super) const VERSION_1: &str = "
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     me TEXT NOT NULL,
@@ -118,6 +122,36 @@ CREATE TABLE secret (
 ) STRICT;
 ";
 
+/// Handling classes and the index of facets. What version 1 held is brought over by [`Sqlite::classify`], as only the records
+/// themselves tell of what class they are.
+const VERSION_2: &str = "
+-- `author` is the agency's number, by which the classes of one author are counted.
+CREATE TABLE class (number INTEGER PRIMARY KEY, author INTEGER NOT NULL, class BLOB NOT NULL UNIQUE) STRICT;
+CREATE INDEX class_author ON class (author);
+
+-- The class stands before the bytes, so that it is read without them.
+ALTER TABLE record RENAME TO record_1;
+CREATE TABLE record (
+    leaf INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, class INTEGER NOT NULL, bytes BLOB NOT NULL
+) STRICT;
+
+DROP TABLE view_row;
+CREATE TABLE view_row (
+    number INTEGER PRIMARY KEY,
+    class INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    record BLOB NOT NULL,
+    facets BLOB NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+DELETE FROM view_key;
+-- The keys of the rows that have a facet, by class. `facet` is a hash of view, name and value; that of the view alone lists all.
+CREATE TABLE view_facet (
+    facet INTEGER NOT NULL, class INTEGER NOT NULL, key BLOB NOT NULL,
+    PRIMARY KEY (facet, class, key)
+) STRICT, WITHOUT ROWID;
+";
+
 /// What a file is, judged by its own marks.
 pub(super) enum Kind {
     /// It holds nothing.
@@ -140,18 +174,56 @@ pub(super) fn kind(connection: &Connection) -> Result<Kind, Error> {
     })
 }
 
-/// Brings the schema from one version to the newest, in one transaction.
-pub(super) fn migrate(connection: &Connection, from: u32) -> Result<(), Error> {
-    if from > SCHEMA {
-        return Err(Error::Newer { found: from, known: SCHEMA });
+impl Sqlite {
+    /// Brings the schema from one version to the newest, in one transaction.
+    pub(super) fn migrate(&mut self, from: u32) -> Result<(), Error> {
+        if from > SCHEMA {
+            return Err(Error::Newer { found: from, known: SCHEMA });
+        }
+        if from == SCHEMA {
+            return Ok(());
+        }
+        self.begin()?;
+        match self.migrate_on(from) {
+            Ok(()) => self.commit(),
+            Err(error) => self.rollback().and(Err(error)),
+        }
     }
-    if from == SCHEMA {
-        return Ok(());
+
+    fn migrate_on(&self, from: u32) -> Result<(), Error> {
+        for (version, step) in (1..).zip(MIGRATIONS).skip(from as usize) {
+            self.connection.execute_batch(step).map_err(failed)?;
+            if version == 2 {
+                self.classify()?;
+            }
+        }
+        let marks = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA}");
+        self.connection.execute_batch(&marks).map_err(failed)
     }
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
-    for step in &MIGRATIONS[from as usize..] {
-        connection.execute_batch(step).map_err(failed)?;
+
+    /// Brings the records of version 1 over, each with its class, and folds the views again. Of an erased one nothing tells what
+    /// class it was of.
+    fn classify(&self) -> Result<(), Error> {
+        let sql = "SELECT r.leaf, r.id, r.bytes, e.leaf IS NOT NULL FROM record_1 r
+            LEFT JOIN erased e ON e.leaf = r.leaf ORDER BY r.leaf";
+        let mut statement = self.connection.prepare(sql).map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let read = || -> rusqlite::Result<_> { Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)) };
+            let (leaf, id, bytes, erased): (i64, [u8; 32], Vec<u8>, bool) = read().map_err(failed)?;
+            let class = if erased {
+                NO_CLASS
+            } else {
+                let id = RecordId(id);
+                let record = Verified::from_own_store(bytes.clone());
+                let record = record.map_err(|reason| damaged(Part::Record(id), reason.name()))?;
+                self.class_number(record.header())?
+            };
+            self.execute("INSERT INTO record VALUES (?, ?, ?, ?)", params![leaf, id, class, bytes])?;
+        }
+        drop(rows);
+        drop(statement);
+        self.execute("DROP TABLE record_1", [])?;
+        self.fold_again()
     }
-    let marks = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA}; COMMIT");
-    connection.execute_batch(&marks).map_err(failed)
 }

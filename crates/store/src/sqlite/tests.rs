@@ -16,7 +16,9 @@ use super::rows::UpTo;
 use super::{Options, Reader, SCHEMA, Sqlite};
 use crate::conformance::community::{Community, Node, name, send};
 use crate::conformance::{self, Place};
-use crate::{Error, Finding, MailboxLimits, Part, Purpose, Queries as _, Secret, Store as _};
+use crate::{
+    CLASSES_OF_AUTHOR_MAX, Error, Finding, MailboxLimits, NO_CLASS, Part, Purpose, Queries as _, Secret, Store as _,
+};
 
 struct Folder(TempDir);
 
@@ -234,15 +236,15 @@ fn a_row_that_changed_leaves_the_disk() {
     };
     store.begin().unwrap();
     for n in 0..1000 {
-        store.write_row(&RowChange::Put(row(n, n * 7919 % 899))).unwrap();
+        store.write_row(&RowChange::Put(row(n, n * 7919 % 899)), 0).unwrap();
     }
     let any_order = || (0..1000).map(|n| n * 389 % 1000);
     for n in any_order().take(500) {
-        store.write_row(&RowChange::Put(row(n, n * 6007 % 1999))).unwrap();
+        store.write_row(&RowChange::Put(row(n, n * 6007 % 1999)), 0).unwrap();
     }
     store.commit().unwrap();
     for n in any_order().take(900) {
-        store.write_row(&RowChange::Delete { view: "inbox", key: key(n) }).unwrap();
+        store.write_row(&RowChange::Delete { view: "inbox", key: key(n) }, 0).unwrap();
     }
     store.scrub().unwrap();
     assert_eq!(markers(&folder.file(&name("aa"))), any_order().skip(900).collect());
@@ -359,6 +361,11 @@ fn whatever_is_changed_is_found() {
     check("INSERT INTO mailbox_load VALUES (1, 1, 1)", Part::Mailbox);
     check("UPDATE view_row SET body = CAST('{}' AS BLOB) WHERE number = 4", Part::View("track".to_owned()));
     check("DELETE FROM view_key WHERE number = 4", Part::View("track".to_owned()));
+    check("DELETE FROM view_facet WHERE key = (SELECT key FROM view_key WHERE number = 4)", Part::Facets);
+    check("UPDATE view_row SET class = 0 WHERE number = 4", Part::View("track".to_owned()));
+    check("UPDATE record SET class = 0 WHERE leaf = 3", Part::Record(ids[3]));
+    check("UPDATE record SET class = 77 WHERE leaf = 3", Part::Record(ids[3]));
+    check("UPDATE class SET class = zeroblob(9)", Part::Record(ids[3]));
     check("UPDATE approval SET record = zeroblob(9)", Part::Register);
     check("UPDATE register SET body = zeroblob(9)", Part::Register);
     check("UPDATE key_set SET record = zeroblob(9) WHERE agency = 1", Part::Register);
@@ -429,6 +436,20 @@ fn starting_looks_at_few_rows() {
         ("SELECT max(position) FROM outbox WHERE agency = 1 AND epoch = 1", "SEARCH outbox USING PRIMARY KEY"),
         ("SELECT max(number) FROM leaf", "SEARCH leaf"),
         (
+            "SELECT key FROM view_facet WHERE facet = 1 AND class = 1 AND key < x'00' ORDER BY key DESC LIMIT 1",
+            "SEARCH view_facet USING PRIMARY KEY (facet=? AND class=? AND key<?)",
+        ),
+        (
+            "SELECT class FROM view_facet WHERE facet = 1 AND class > 1 ORDER BY class LIMIT 1",
+            "SEARCH view_facet USING PRIMARY KEY (facet=? AND class>?)",
+        ),
+        (
+            "SELECT 1 FROM outbox o JOIN outbox q
+                ON q.agency = o.agency AND q.epoch = o.epoch AND q.position <= o.position AND q.state = 0
+                WHERE o.leaf = 1 LIMIT 1",
+            "SEARCH q USING COVERING INDEX outbox_queued",
+        ),
+        (
             "UPDATE outbox SET state = 3 WHERE agency = 1 AND epoch = (SELECT epoch FROM state) AND state = 0",
             "SEARCH outbox USING",
         ),
@@ -436,4 +457,66 @@ fn starting_looks_at_few_rows() {
         let plan: Vec<String> = store.all(&format!("EXPLAIN QUERY PLAN {sql}"), [], |row| row.get(3)).unwrap();
         assert!(plan.iter().any(|step| step.starts_with(wanted)), "{sql}: {plan:?}");
     }
+}
+
+/// A state file of version 1 with what there is in a newer one.
+fn as_version_1(newer: &Path, older: &Path) {
+    let older = Connection::open(older).unwrap();
+    older.execute_batch(super::schema::VERSION_1).unwrap();
+    older.execute("ATTACH ? AS newer", [newer.display().to_string()]).unwrap();
+    let column = |sql: &str| -> Vec<String> {
+        older.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    for table in column("SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'") {
+        let names = column(&format!("SELECT name FROM pragma_table_info('{table}', 'main')")).join(", ");
+        let sql = format!("INSERT INTO main.{table} ({names}) SELECT {names} FROM newer.{table}");
+        older.execute(&sql, []).unwrap();
+    }
+    older.execute_batch("PRAGMA main.application_id = 0x4d55464b; PRAGMA main.user_version = 1").unwrap();
+}
+
+#[test]
+fn a_file_of_version_1_is_brought_up_to_date() {
+    let (folder, community) = (Folder::new(), Community::found(&["aa", "bb"]));
+    let (mut a, mut b) = (node(&folder, &community, "aa"), node(&folder, &community, "bb"));
+    let reports: Vec<_> = (0..20).map(|n| a.report(&[&name("bb")], &format!("MARKER{n:04}"), &[])).collect();
+    a.share(reports.clone()).unwrap();
+    a.share(vec![a.retraction(&[&name("bb")], reports[3].id())]).unwrap();
+    send(&mut a, &mut b, 1, 30);
+    b.store.scrub().unwrap();
+    let rows = conformance::all_rows(&b.store);
+    drop(b);
+    let (file, older) = (folder.file(&name("bb")), Folder::new());
+    as_version_1(&file, &older.file(&name("bb")));
+    let before = Reader::open_to_read(&older.file(&name("bb"))).err();
+    assert!(matches!(before, Some(Error::Unavailable(what)) if what.contains("schema 1")));
+    let mut store = older.open(&name("bb")).unwrap();
+    assert_eq!(store.state().unwrap().schema, SCHEMA);
+    assert_eq!(store.fsck().unwrap(), []);
+    assert_eq!(conformance::all_rows(&store), rows);
+    assert!(store.class_of(&reports[4].id()).unwrap() > 0);
+    // Nothing tells any more how the deleted one was handled.
+    assert_eq!(store.class_of(&reports[3].id()).unwrap(), NO_CLASS);
+    store.scrub().unwrap();
+    assert_eq!(markers(&older.file(&name("bb"))), (0..20).filter(|n| *n != 3).collect());
+    drop(store);
+    older.open(&name("bb")).unwrap();
+}
+
+#[test]
+fn an_author_has_so_many_classes_and_no_more() {
+    let (folder, community) = (Folder::new(), Community::found(&["aa", "bb"]));
+    let mut a = node(&folder, &community, "aa");
+    let first = a.report(&[&name("bb")], "one", &[]);
+    a.share(vec![first.clone()]).unwrap();
+    let sql = "WITH RECURSIVE n(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n LIMIT ? - 1)
+        INSERT INTO class (author, class) SELECT (SELECT author FROM class), randomblob(9) FROM n";
+    a.store.execute(sql, [CLASSES_OF_AUTHOR_MAX]).unwrap();
+    let other = a.retraction(&[&name("bb")], first.id());
+    let (same, other_id) = (a.report(&[&name("bb")], "two", &[]), other.id());
+    a.share(vec![same.clone(), other]).unwrap();
+    assert_eq!(a.store.class_of(&same.id()).unwrap(), a.store.class_of(&first.id()).unwrap());
+    assert_eq!(a.store.class_of(&other_id).unwrap(), NO_CLASS);
+    let findings = a.store.fsck().unwrap();
+    assert_eq!(findings, []);
 }
