@@ -16,7 +16,7 @@ use mufakat_record::{AgencyId, How, RecordId, Relation, Verified, cbor};
 use mufakat_store::{Queries, Reader};
 
 use crate::desk::{self, Caller};
-use crate::gate::{Action, Request};
+use crate::gate::{Action, Decision, Request};
 use crate::node::Node;
 use crate::writer::Fault;
 use crate::{clock, witness};
@@ -28,13 +28,8 @@ pub(crate) enum EvidenceError {
     #[error("there is no such record here")]
     NotFound,
     /// The policy gate says no.
-    #[error("policy rule {rule}: {why}")]
-    NotAllowed {
-        /// The rule.
-        rule: &'static str,
-        /// Why, in words.
-        why: String,
-    },
+    #[error("policy rule {}: {}", .0.rule, .0.why)]
+    NotAllowed(Decision),
     /// There is no checkpoint that covers the record.
     #[error("the ledger has no checkpoint that covers it: {0}")]
     NotWitnessedYet(witness::Error),
@@ -81,7 +76,7 @@ impl Gathered {
 pub(crate) async fn bundle(node: &Arc<Node>, caller: &Caller, record: RecordId) -> Result<Vec<u8>, EvidenceError> {
     let found = node.read(move |reader| gather(reader, &record)).await?;
     let gathered = found.ok_or(EvidenceError::NotFound)?;
-    allow(node, &gathered)?;
+    allow(node, caller, record, &gathered).await?;
     desk::note(node, caller, How::Export, record, Vec::new()).await?;
     let leaves = gathered.all().map(|shown| shown.index + 1).max().unwrap_or(0);
     let checkpoint = witness::checkpoint_now(node, leaves).await?;
@@ -90,13 +85,17 @@ pub(crate) async fn bundle(node: &Arc<Node>, caller: &Caller, record: RecordId) 
     built.await?.map_err(EvidenceError::DoesNotHold)
 }
 
-/// Asks the policy gate.
-fn allow(node: &Node, gathered: &Gathered) -> Result<(), EvidenceError> {
+/// Asks the policy gate, and notes a refusal.
+async fn allow(node: &Arc<Node>, caller: &Caller, record: RecordId, gathered: &Gathered) -> Result<(), EvidenceError> {
     let directory = node.directory();
     let register = directory.chain().current();
-    let request = Request::about(&gathered.header, Action::Export, &node.me, register, clock::now_s());
+    let request = Request::about(caller, &gathered.header, Action::Export, &node.me, register, clock::now_s());
     let decision = node.gate.decide(&request);
-    if decision.allow { Ok(()) } else { Err(EvidenceError::NotAllowed { rule: decision.rule, why: decision.why }) }
+    if decision.allow {
+        return Ok(());
+    }
+    desk::note_refusal(node, caller, How::Export, Some(record), decision.rule).await?;
+    Err(EvidenceError::NotAllowed(decision))
 }
 
 fn gather(reader: &Reader, id: &RecordId) -> Result<Option<Gathered>, mufakat_store::Error> {

@@ -10,13 +10,14 @@ use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::report::Report;
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{
-    AgencyId, Code, Draft, Eyes, Handling, Header, KeyId, Reason, RecordId, Reference, Relation, SigningKey, ThreadId,
-    Tlp, Verified, sha256,
+    AgencyId, Code, Draft, Eyes, Handling, Header, How, KeyId, Reason, RecordId, Reference, Relation, SigningKey,
+    ThreadId, Tlp, Verified, sha256,
 };
 use mufakat_store::Queries;
 use serde::{Deserialize, Serialize};
 
-use crate::gate::{Action, Named, Request};
+use crate::desk::{self, Caller};
+use crate::gate::{Action, Request};
 use crate::node::Node;
 use crate::writer::{Fault, entropy, refusal};
 use crate::{chunks, clock};
@@ -108,7 +109,7 @@ impl From<Reason> for NotShared {
 pub(crate) type Outcome = Result<Vec<Shared>, NotShared>;
 
 /// Shares several reports together. Each succeeds or fails by itself; what succeeds is durable when this returns.
-pub(crate) async fn share(node: &Arc<Node>, envelopes: Vec<Envelope>) -> Result<Vec<Outcome>, Fault> {
+pub(crate) async fn share(node: &Arc<Node>, caller: &Caller, envelopes: Vec<Envelope>) -> Result<Vec<Outcome>, Fault> {
     let mut drafts = Vec::with_capacity(envelopes.len());
     for envelope in envelopes {
         let mut attachments = Vec::with_capacity(envelope.attachments.len());
@@ -121,40 +122,56 @@ pub(crate) async fn share(node: &Arc<Node>, envelopes: Vec<Envelope>) -> Result<
         }
         drafts.push(missing.map_or(Ok((envelope, attachments)), Err));
     }
-    submit_signed(node, move |node, directory, signer| {
+    let who = caller.clone();
+    let outcomes = submit_signed(node, move |node, directory, signer| {
         drafts
             .iter()
             .map(|draft| match draft {
-                Ok((envelope, attachments)) => compose(node, directory, signer, envelope, attachments),
+                Ok((envelope, attachments)) => compose(node, &who, directory, signer, envelope, attachments),
                 Err(error) => Err(error.clone()),
             })
             .collect()
     })
-    .await
+    .await?;
+    for no in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+        note_refusal(node, caller, None, no).await?;
+    }
+    Ok(outcomes)
+}
+
+/// Notes what the gate refused to release.
+async fn note_refusal(node: &Arc<Node>, caller: &Caller, about: Option<RecordId>, no: &NotShared) -> Result<(), Fault> {
+    if node.gate.policies().refuses_by(no.reason) {
+        desk::note_refusal(node, caller, How::Release, about, no.reason).await?;
+    }
+    Ok(())
 }
 
 /// Takes a record of this agency back.
 pub(crate) async fn retract(
     node: &Arc<Node>,
+    caller: &Caller,
     id: RecordId,
     reason: String,
 ) -> Result<Result<RecordId, NotShared>, Fault> {
-    follow_up(node, id, Relation::Retracts, Retraction { reason }).await
+    follow_up(node, caller, id, Relation::Retracts, Retraction { reason }).await
 }
 
 /// Puts another report in the place of an earlier one of this agency.
 pub(crate) async fn correct(
     node: &Arc<Node>,
+    caller: &Caller,
     id: RecordId,
     reason: String,
     report: Report,
 ) -> Result<Result<RecordId, NotShared>, Fault> {
-    follow_up(node, id, Relation::Corrects, Correction { reason, report }).await
+    follow_up(node, caller, id, Relation::Corrects, Correction { reason, report }).await
 }
 
 /// A record about an earlier one of ours, to the same audience.
 async fn follow_up<B: Body + Clone + Send + Sync + 'static>(
     node: &Arc<Node>,
+    caller: &Caller,
     id: RecordId,
     relation: Relation,
     body: B,
@@ -164,6 +181,7 @@ async fn follow_up<B: Body + Clone + Send + Sync + 'static>(
     let Some(original) = ours else {
         return Ok(Err(NotShared::new("not-found", "this agency has not authored such a record")));
     };
+    let who = caller.clone();
     let outcomes = submit_signed(node, move |node, directory, signer| {
         // Those removed since then are out of reach; everybody else who got the record gets this.
         let mut audience = original.header().audience.clone();
@@ -180,13 +198,12 @@ async fn follow_up<B: Body + Clone + Send + Sync + 'static>(
             )
         };
         // Every recipient got the original by name.
-        let decision = node.gate.decide(&Request::about(
-            &header,
-            Action::Release { named: &[Named::Agency] },
-            &node.me,
-            directory.chain().current(),
-            clock::now_s(),
-        ));
+        let release = Action::Release { named: &header.audience };
+        let register = directory.chain().current();
+        let request = Request::about(&who, &header, release, &node.me, register, clock::now_s());
+        // Taking something back says nothing new, and waits for nobody.
+        let second = relation == Relation::Retracts;
+        let decision = node.gate.decide(&Request { second, ..request });
         if !decision.allow {
             return vec![Err(NotShared::new(decision.rule, decision.why))];
         }
@@ -194,6 +211,9 @@ async fn follow_up<B: Body + Clone + Send + Sync + 'static>(
     })
     .await?;
     let outcome = outcomes.into_iter().next().unwrap_or_else(|| Err(Reason::Malformed.into()));
+    if let Err(no) = &outcome {
+        note_refusal(node, caller, Some(id), no).await?;
+    }
     Ok(outcome.map(|shared| shared.first().map_or(id, |shared| shared.id)))
 }
 
@@ -347,6 +367,7 @@ async fn taken_keys(
 /// Makes the records of one envelope: attachments, the report, and one set for each recipient if the audience is hidden.
 fn compose(
     node: &Node,
+    caller: &Caller,
     directory: &Directory,
     signer: &SigningKey,
     envelope: &Envelope,
@@ -359,13 +380,17 @@ fn compose(
         return Err(NotShared::new(Reason::EmptyAudience.name(), "nobody but this agency itself is named"));
     }
     let handling = handling_of(envelope);
-    let named: Vec<Named> = envelope.to.iter().filter_map(|name| Named::find(name, chain.current())).collect();
     let decision = node.gate.decide(&Request {
-        action: Action::Release { named: &named },
+        caller,
+        action: Action::Release { named: &envelope.to },
+        kind: Report::KIND,
         handling: &handling,
         audience: &audience,
         author: &node.me,
         expires: envelope.expires,
+        permitted_to: &[],
+        notice: false,
+        second: false,
         me: &node.me,
         register: chain.current(),
         now_s: clock::now_s(),

@@ -1,9 +1,9 @@
-//! Uses of records, noted in the ledger before anything is shown.
+//! Uses of records and refusals, noted in the ledger before anything is shown.
 
 use std::sync::Arc;
 
 use mufakat_exchange::{Leaf, What};
-use mufakat_record::{How, RecordId};
+use mufakat_record::{Act, How, RecordId};
 use rand_chacha::rand_core::Rng;
 
 use super::Caller;
@@ -21,10 +21,31 @@ pub(crate) async fn note(
 ) -> Result<(), Fault> {
     let mut act = caller.act(how, node.gate.hash());
     act.records = (!others.is_empty()).then_some(others);
+    put(node, What::Use, record, act).await
+}
+
+/// Notes that the gate refused the caller something: with a record, or with one that was to be made.
+pub(crate) async fn note_refusal(
+    node: &Arc<Node>,
+    caller: &Caller,
+    how: How,
+    record: Option<RecordId>,
+    rule: &str,
+) -> Result<(), Fault> {
+    let mut act = caller.act(how, node.gate.hash());
+    act.refused = Some(rule.to_owned());
+    put(node, What::Decision, record.unwrap_or(NO_RECORD), act).await
+}
+
+/// What stands in the place of a record that was never made.
+const NO_RECORD: RecordId = RecordId([0; 32]);
+
+async fn put(node: &Arc<Node>, what: What, record: RecordId, act: Act) -> Result<(), Fault> {
+    let how = act.how;
     let noted = node.writer.call(move |core| {
         let mut salt = [0; 16];
         core.random.fill_bytes(&mut salt);
-        let leaf = Leaf::about(What::Use, &record, clock::now_ms(), &act.to_detail(), salt);
+        let leaf = Leaf::about(what, &record, clock::now_ms(), &act.to_detail(), salt);
         let batch = core.exchange.note(leaf);
         core.apply(batch)
     });

@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::problem::{Problem, wrong_json};
+use crate::desk::Caller;
 use crate::node::Node;
 use crate::share::{Envelope, NotShared, share};
 use crate::writer::Fault;
@@ -51,10 +52,10 @@ const ANSWER_BYTES: usize = 96;
     responses((status = 200, description = "A line for each: its number and the record's id, or an error.",
         body = String, content_type = "application/x-ndjson"))
 )]
-pub(super) async fn share_records(State(node): State<Arc<Node>>, body: Body) -> Response {
+pub(super) async fn share_records(State(node): State<Arc<Node>>, caller: Caller, body: Body) -> Response {
     let (answers, answered) = mpsc::channel(GROUPS_MAX);
     let lines = Lines::new(node.config.limits.api_body_bytes_max);
-    tokio::spawn(run(node, body.into_data_stream(), lines, answers));
+    tokio::spawn(run(node, caller, body.into_data_stream(), lines, answers));
     let answers = stream::unfold(answered, async |mut answered| answered.recv().await.map(|next| (next, answered)));
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(answers)).into_response()
 }
@@ -69,7 +70,7 @@ type Answers = mpsc::Sender<io::Result<Bytes>>;
 type Groups = VecDeque<JoinHandle<Result<Vec<u8>, BrokenOff>>>;
 
 /// Reads lines, starts groups and answers them, until all is answered, the caller goes away, or the node stops.
-async fn run(node: Arc<Node>, mut body: BodyDataStream, mut lines: Lines, answers: Answers) {
+async fn run(node: Arc<Node>, caller: Caller, mut body: BodyDataStream, mut lines: Lines, answers: Answers) {
     let (mut group, mut under_way) = (Group::first(), Groups::new());
     let (mut ended, mut stopping) = (false, false);
     loop {
@@ -79,7 +80,7 @@ async fn run(node: Arc<Node>, mut body: BodyDataStream, mut lines: Lines, answer
         if due && !stopping && under_way.len() < GROUPS_MAX {
             let next = group.next();
             let started = std::mem::replace(&mut group, next);
-            under_way.push_back(tokio::spawn(share_group(Arc::clone(&node), started)));
+            under_way.push_back(tokio::spawn(share_group(Arc::clone(&node), caller.clone(), started)));
             continue;
         }
         if under_way.is_empty() && (stopping || (ended && group.lines.is_empty())) {
@@ -119,12 +120,12 @@ async fn first_of(under_way: &mut Groups) -> Result<Vec<u8>, BrokenOff> {
 }
 
 /// Shares a group, and gives the lines of the answer.
-async fn share_group(node: Arc<Node>, group: Group) -> Result<Vec<u8>, BrokenOff> {
+async fn share_group(node: Arc<Node>, caller: Caller, group: Group) -> Result<Vec<u8>, BrokenOff> {
     let mut wait = RETRY_WAIT_MIN;
     loop {
         // The lines are kept, not the envelopes: reading them again is rare, and cheaper than a copy of each.
         let (envelopes, unread) = group.read();
-        let shared = if envelopes.is_empty() { Ok(Vec::new()) } else { share(&node, envelopes).await };
+        let shared = if envelopes.is_empty() { Ok(Vec::new()) } else { share(&node, &caller, envelopes).await };
         let mut outcomes = match shared {
             Ok(outcomes) => outcomes.into_iter(),
             Err(Fault::Overloaded) => {

@@ -24,7 +24,7 @@ use crate::chunks::{self, NotTaken, Unreadable};
 use crate::clock;
 use crate::desk::{self, Caller};
 use crate::evidence::{self, EvidenceError};
-use crate::gate::{Action, Request};
+use crate::gate::{Action, Decision, Request};
 use crate::node::Node;
 use crate::share::{self, Envelope, Shared};
 use crate::writer::Fault;
@@ -62,9 +62,10 @@ struct Released {
 )]
 async fn share_record(
     State(node): State<Arc<Node>>,
+    caller: Caller,
     Json(envelope): Json<Envelope>,
 ) -> Result<(StatusCode, axum::Json<Released>), Problem> {
-    let outcome = share::share(&node, vec![envelope]).await?.into_iter().next();
+    let outcome = share::share(&node, &caller, vec![envelope]).await?.into_iter().next();
     let records = outcome.ok_or_else(|| Fault::Store("a share without an outcome".to_owned()))??;
     Ok((StatusCode::CREATED, axum::Json(Released { records })))
 }
@@ -140,7 +141,7 @@ fn own_state(reader: &Reader, id: &RecordId, me: &AgencyId) -> Result<&'static s
 async fn open(node: &Arc<Node>, caller: &Caller, id: RecordId, intent: Use) -> Result<(Verified, Found), Problem> {
     let mut found = look_up(node, id).await?;
     let record = found.record.take().ok_or_else(deleted)?;
-    decide(node, &record, intent)?;
+    decide(node, caller, id, &record, intent).await?;
     desk::note(node, caller, intent.how(), id, Vec::new()).await?;
     Ok((record, found))
 }
@@ -154,19 +155,31 @@ fn deleted() -> Problem {
     Problem::new(StatusCode::GONE, "deleted", "the content of this record was deleted")
 }
 
-fn decide(node: &Node, record: &Verified, intent: Use) -> Result<(), Problem> {
+/// Asks the gate. A refusal is noted, and told so that it tells nothing of what the caller may not read.
+async fn decide(
+    node: &Arc<Node>,
+    caller: &Caller,
+    id: RecordId,
+    record: &Verified,
+    intent: Use,
+) -> Result<(), Problem> {
     let directory = node.directory();
     let register = directory.chain().current();
-    let request = Request::about(record.header(), intent.action(), &node.me, register, clock::now_s());
+    let request = Request::about(caller, record.header(), intent.action(), &node.me, register, clock::now_s());
     let decision = node.gate.decide(&request);
-    if decision.allow { Ok(()) } else { Err(refused_by(decision.rule, decision.why)) }
+    if decision.allow {
+        return Ok(());
+    }
+    desk::note_refusal(node, caller, intent.how(), Some(id), decision.rule).await?;
+    Err(refused_by(decision))
 }
 
-fn refused_by(rule: &'static str, why: String) -> Problem {
-    match rule {
-        // Whether a record that is not for us exists is not for us either.
-        "not-for-this-agency" | "empty-audience" => Problem::not_found(),
-        _ => Problem::new(StatusCode::FORBIDDEN, rule, why),
+fn refused_by(decision: Decision) -> Problem {
+    // Whether a record that is not for the caller exists is not for the caller either.
+    if decision.hidden {
+        Problem::not_found()
+    } else {
+        Problem::new(StatusCode::FORBIDDEN, decision.rule, decision.why)
     }
 }
 
@@ -227,7 +240,7 @@ struct Leaf {
 async fn show_record(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<axum::Json<Shown>, Problem> {
     let found = look_up(&node, id).await?;
     let Some(record) = &found.record else { return Ok(axum::Json(tombstone(id, &found))) };
-    decide(&node, record, Use::Read)?;
+    decide(&node, &caller, id, record, Use::Read).await?;
     desk::note(&node, &caller, How::Read, id, Vec::new()).await?;
     describe(id, record, &found).map(axum::Json)
 }
@@ -337,7 +350,7 @@ async fn show_proof(State(node): State<Arc<Node>>, Id(id): Id) -> Result<Respons
 fn unproven(error: EvidenceError) -> Problem {
     match error {
         EvidenceError::NotFound => Problem::not_found(),
-        EvidenceError::NotAllowed { rule, why } => refused_by(rule, why),
+        EvidenceError::NotAllowed(decision) => refused_by(decision),
         EvidenceError::NotWitnessedYet(_) => Problem::conflict("not-witnessed-yet", error.to_string()),
         EvidenceError::DoesNotHold(_) => Problem::conflict("does-not-hold", error.to_string()),
         EvidenceError::Fault(fault) => fault.into(),
@@ -426,10 +439,11 @@ struct Retract {
 )]
 async fn retract_record(
     State(node): State<Arc<Node>>,
+    caller: Caller,
     Id(id): Id,
     Json(asked): Json<Retract>,
 ) -> Result<(StatusCode, axum::Json<Made>), Problem> {
-    Ok(made(share::retract(&node, id, asked.reason).await??))
+    Ok(made(share::retract(&node, &caller, id, asked.reason).await??))
 }
 
 /// A report in the place of an earlier one.
@@ -448,10 +462,11 @@ struct Correct {
 )]
 async fn correct_record(
     State(node): State<Arc<Node>>,
+    caller: Caller,
     Id(id): Id,
     Json(asked): Json<Correct>,
 ) -> Result<(StatusCode, axum::Json<Made>), Problem> {
-    Ok(made(share::correct(&node, id, asked.reason, asked.body).await??))
+    Ok(made(share::correct(&node, &caller, id, asked.reason, asked.body).await??))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -565,12 +580,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_for_us_is_not_there() {
-        for rule in ["not-for-this-agency", "empty-audience"] {
-            assert_eq!(refused_by(rule, "why".into()), Problem::not_found());
-        }
-        let expired = refused_by("expired", "it is past its expiry".into());
-        assert_eq!((expired.reason(), expired.into_response().status()), ("expired", StatusCode::FORBIDDEN));
+    fn what_may_not_be_read_is_told_as_not_there() {
+        let refused = |hidden| refused_by(Decision { allow: false, rule: "clearance", why: "why".into(), hidden });
+        assert_eq!(refused(true), Problem::not_found());
+        assert_eq!(refused(false), Problem::new(StatusCode::FORBIDDEN, "clearance", "why"));
     }
 
     #[test]
