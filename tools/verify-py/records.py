@@ -10,7 +10,10 @@ TLP, RELATIONS = ["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"], ["about", "
 WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 def _header(closed: bool) -> Check:
     """Section 5.1. The open form judges types only (step 5 of section 5.2), the closed one the whole (step 7)."""
-    handling = table({1: integer(0, 4)}, {2: array(integer(0, 3)), 3: array(text()), 4: FLAG, 5: text()}, closed)
+    some, top = int(closed), lambda most: most if closed else 2**32
+    said = lambda most: ruled(text(0, top(most)), lambda v: not closed or v.strip(WHITE_SPACE), "blank")
+    handling = table({1: integer(0, 4)}, {2: array(integer(0, 3), some), 3: array(said(100), some, top(16)), 4: FLAG, 5: said(2000),
+                     6: array(row(NAME, NAME), some, top(64)), 7: integer()}, closed)
     private = table({1: text(), 2: array(NAME), 3: HASH, 4: handling}, {5: array(row(integer(0, 4), HASH), int(closed)), 6: integer()}, closed)
     claims = table({1: NAME, 2: text(pattern="[0-9a-f]{32}"), 6: integer()}, {}, closed)
     return table({1: integer(-19, -19), 3: text(pattern="application/cbor"), 4: KEY_ID, 15: claims, -70001: private}, {}, closed)
@@ -32,7 +35,7 @@ class Record:
         self.kind, self.audience, self.register, self.handling = (private[key] for key in (1, 2, 3, 4))
         self.references, self.expires = private.get(5, []), private.get(6)
         need(len(self.audience) <= 256 and len(self.references) <= 64, "list-too-long")
-        need(ascends(self.audience) and ascends(self.references) and ascends(self.handling.get(2, [])), "malformed", "a list not ascending")
+        need(ascends(self.audience) and ascends(self.references) and all(ascends(self.handling.get(key, [])) for key in (2, 6)), "malformed", "a list not ascending")
         _header(closed=True)(header)
         need(self.audience, "empty-audience")
         need(len(self.signature) == 64, "malformed", "the signature's length")
@@ -43,8 +46,9 @@ class Record:
         return [record for found, record in self.references if RELATIONS[found] == relation]
     def handling_json(self) -> dict[str, Any]:
         """Section 14.2, `handling`."""
-        said = {name: self.handling[key] for key, name in enumerate(("codes", "purposes", "orcon", "caveat"), 2) if key in self.handling}
-        return {"tlp": TLP[self.handling[1]]} | said | ({"codes": [f"H{code}" for code in said["codes"]]} if "codes" in said else {})
+        said = {name: self.handling[key] for key, name in enumerate(("codes", "purposes", "orcon", "caveat", "eyes", "review"), 2) if key in self.handling}
+        lists = {"codes": lambda code: f"H{code}", "eyes": lambda eyes: {"agency": eyes[0], "officer": eyes[1]}}
+        return {"tlp": TLP[self.handling[1]]} | said | {name: [*map(lists[name], said[name])] for name in lists.keys() & said.keys()}
 def check_signature(record: Record, keys: list[dict[str, Any]], now: int, relay_max_s: int) -> None:
     """Section 5.2, steps 9 to 11, at the time `now`."""
     key = next((key for key in keys if key["agency"] == record.author and key_id(key["key"]) == record.kid), None)
@@ -56,14 +60,12 @@ def check_signature(record: Record, keys: list[dict[str, Any]], now: int, relay_
 
 # Section 6: the structures of the known kinds and their rules. Section 4: a public key where it is introduced.
 PUBLIC_KEY = ruled(HASH, lambda v: not small_order(v), "a key of small order")
-def _identifier(v: dict[int, Any]) -> bool:
-    value, pattern = v[2].strip(WHITE_SPACE), {0: "[0-9]{7}", 1: "[0-9]{9}", 2: "[0-9a-fA-F]{6}"}.get(v[1], "(?s:.+)")
-    sized = re.fullmatch(pattern, value) is not None and len(value.encode()) <= 400
-    return sized and (v[1] != 0 or sum(int(value[n]) * (7 - n) for n in range(6)) % 10 == int(value[6]))
-def _evaluation(v: dict[int, Any]) -> bool:
+def _identifier(v: dict[int, Any]) -> Any:
+    value, pattern = v[2].strip(WHITE_SPACE), {0: f"([iI][mM][oO][{WHITE_SPACE}]*)?[0-9]{{7}}", 1: "[0-9]{9}", 2: "[0-9a-fA-F]{6}"}.get(v[1], "(?s:.+)")
+    return re.fullmatch(pattern, value) and len(value.encode()) <= 400 and (v[1] != 0 or sum(int(value[n - 7]) * (7 - n) for n in range(6)) % 10 == int(value[-1]))
+def _evaluation(v: dict[int, Any]) -> Any:
     pattern = {"4x4": "[ABCX] [1-4]", "admiralty": "[A-F] [1-6]", "3x5x2": "[1-3] [A-E]"}.get(v[1])
-    sized = 1 <= len(v[1].encode()) <= 20 and all(len(v[key].encode()) <= 20 for key in (2, 3))
-    return re.fullmatch(pattern, f"{v[2]} {v[3]}") is not None if pattern else sized
+    return re.fullmatch(pattern, f"{v[2]} {v[3]}") if pattern else 1 <= len(v[1].encode()) <= 20 and all(len(v[key].encode()) <= 20 for key in (2, 3))
 _I64 = integer(-2**63, 2**63 - 1)
 _IDENTIFIER = ruled(table({1: integer(0, 12), 2: text()}), _identifier, "an identifier")
 _PLACE = ruled(table({}, {1: integer(-900000000, 900000000), 2: integer(-1800000000, 1800000000), 3: text()}),
@@ -71,7 +73,7 @@ _PLACE = ruled(table({}, {1: integer(-900000000, 900000000), 2: integer(-1800000
 _PERIOD = ruled(table({1: _I64}, {2: _I64}), lambda v: v.get(2, v[1]) >= v[1], "a period")
 _EVALUATION = ruled(table({1: text(), 2: text(), 3: text()}), _evaluation, "an evaluation")
 _ENTITY = table({1: integer(0, 13)}, {2: text(), 3: array(_IDENTIFIER), 4: text()})
-_REPORT = ruled(table({1: integer(0, 4), 2: text(0, 400), 3: text(0, 131_072)}, {4: array(_ENTITY, 0, 256), 5: _PLACE, 6: _PERIOD, 7: _EVALUATION,
+_REPORT = ruled(table({1: integer(0, 5), 2: text(0, 400), 3: text(0, 131_072)}, {4: array(_ENTITY, 0, 256), 5: _PLACE, 6: _PERIOD, 7: _EVALUATION,
                 8: text(2, 35), 9: text(0, 400)}), lambda v: v[2].strip(WHITE_SPACE), "a blank title")
 _ATTACHMENT = ruled(table({1: text(1, 255), 2: text(3, 127), 3: integer(0, 2**31), 4: HASH, 5: HASH, 6: raw()}),
                     lambda v: not re.search("[\0-\x1f\x7f-\x9f]", v[1] + v[2]) and not re.fullmatch(r"(?s:.*[/\\].*)|\.\.?", v[1]), "a file name or media type",
@@ -91,8 +93,7 @@ def _version(sound: bool) -> Check:
     agency = table({1: NAME, 2: NAME, 3: title, 4: HASH, 5: title, 6: FLAG}, {7: integer()})
     lists, rules = {7: array(party, some), 8: array(agency, some), 9: array(forum)}, table({1: number, 2: integer(some, top), 3: integer(60 * some)})
     return table({1: title, 2: integer(some), 4: number, 5: number, 6: number, 10: rules} | lists, {3: HASH})
-def _ids(v: list[dict[int, Any]]) -> list[str]:
-    return [entry[1] for entry in v]
+_ids: Check = lambda v: [entry[1] for entry in v]
 _SOUND = ruled(_version(sound=True), lambda v: (3 in v) == (v[2] > 1), "the hash of the version before", lambda v: v[5] > v[4], "to be renewed too early",
     lambda v: 1 <= v[6] <= len(v[7]), "the threshold", lambda v: all(ascends(_ids(v[key])) for key in (7, 8, 9)), "ids not ascending",
     lambda v: {(party[3], party[1]) for party in v[7]} <= {(agency[1], agency[2]) for agency in v[8] if 7 not in agency}, "a speaker",
@@ -116,7 +117,6 @@ def body_of_kind(record: Record) -> Any:
             epoch = re.fullmatch(f"mufakat/{record.author}/(0|[1-9][0-9]{{0,19}})", body[2 if kind == "receipt" else 4])
             need(epoch and int(epoch[1]) <= U64, "malformed", "not an origin of the author's own")
     return body
-
 def _signed_with_identity(record: Record, identity: bytes, kind: str) -> Any:
     """Sections 10 and 11: the body of a record of this kind that the identity key signed."""
     need(record.kid == key_id(identity), "unknown-key", "not the identity key")

@@ -61,6 +61,7 @@ const TARGETS: &[Target] = &[
     Target { name: "tlog_proof", seeds: proofs },
     Target { name: "tile_path", seeds: paths },
     Target { name: "evidence", seeds: bundles },
+    Target { name: "identifier", seeds: identifiers },
 ];
 
 impl Run for Args {
@@ -372,6 +373,26 @@ fn paths(_root: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     let paths = ["tile/0/000", "tile/0/x001/234", "tile/63/x999/x999/999.p/255", "tile/1/000.p/1"];
     let tile = [b"tile/0/000.p/2\n".as_slice(), &[7; 64]].concat();
     Ok(paths.iter().map(|path| path.as_bytes().to_vec()).chain([tile]).collect())
+}
+
+/// Identifiers, each behind the byte that chooses its type.
+fn identifiers(_root: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let values = [
+        "IMO 9074729",
+        "525700804",
+        "7C6B2F",
+        "I<UTOD231458907<<<<<<<<<<<<<<<7408122F1204159UTO<<<<<<<<<<<6ERIKSSON<<ANNA<MARIA<<<<<<<<<<",
+        "+44 (0)20 7946 0958",
+        "GB29 NWBK 6016 1331 9268 19",
+        "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+        "VN:51F-123.45",
+        "Exercise@Example.org",
+        "HTTPS://Example.org/Path",
+        "9V-1234",
+        "exercise 1",
+        "Ví dụ",
+    ];
+    Ok((0..).zip(values).map(|(choice, value): (u8, _)| [&[choice], value.as_bytes()].concat()).collect())
 }
 
 #[cfg(test)]

@@ -164,6 +164,12 @@ pub struct Handling {
     pub review: Option<u64>,
 }
 
+/// How many purposes one record may name.
+pub const PURPOSES_MAX: usize = 16;
+/// The longest name of a purpose, in bytes.
+pub const PURPOSE_BYTES_MAX: usize = 100;
+/// The longest caveat, in bytes; longer restrictions belong in an attachment.
+pub const CAVEAT_BYTES_MAX: usize = 2000;
 /// How many officers one record may name.
 pub const EYES_MAX: usize = 64;
 
@@ -180,7 +186,55 @@ pub struct Eyes {
     pub officer: OfficerId,
 }
 
+impl std::str::FromStr for Eyes {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = || {
+            let (agency, officer) = text.trim().split_once('/')?;
+            Some(Self { agency: agency.parse().ok()?, officer: officer.parse().ok()? })
+        };
+        named().ok_or_else(|| {
+            "an agency and an officer's pseudonym with a / between them, such as vn-police/d3-night".to_owned()
+        })
+    }
+}
+
+impl std::fmt::Display for Eyes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.agency, self.officer)
+    }
+}
+
 impl Handling {
+    /// What does not hold beyond the types, in words for the author; every reader refuses it as `malformed`. A list is in order,
+    /// and left out when there is nothing in it, so that one handling has one form.
+    pub fn fault(&self) -> Option<&'static str> {
+        fn fine<T: Ord>(list: Option<&Vec<T>>, count_max: usize) -> bool {
+            list.is_none_or(|list| {
+                (1..=count_max).contains(&list.len()) && list.windows(2).all(|pair| pair[0] < pair[1])
+            })
+        }
+        let said = |text: &str, bytes_max: usize| !text.trim().is_empty() && text.len() <= bytes_max;
+        let purposes = self.purposes.as_ref();
+        let checks = [
+            (fine(self.codes.as_ref(), usize::MAX), "`codes` are empty, out of order or repeated"),
+            (
+                purposes.is_none_or(|list| (1..=PURPOSES_MAX).contains(&list.len())),
+                "`purposes` are none, or more than 16",
+            ),
+            (
+                purposes.is_none_or(|list| list.iter().all(|purpose| said(purpose, PURPOSE_BYTES_MAX))),
+                "one of the `purposes` is blank or has more than 100 bytes",
+            ),
+            (
+                self.caveat.as_ref().is_none_or(|caveat| said(caveat, CAVEAT_BYTES_MAX)),
+                "the `caveat` is blank or has more than 2000 bytes; longer restrictions belong in an attachment",
+            ),
+            (fine(self.eyes.as_ref(), EYES_MAX), "`eyes` are empty, out of order, repeated or more than 64"),
+        ];
+        checks.into_iter().find(|(holds, _)| !holds).map(|(_, fault)| fault)
+    }
+
     /// The handling of records that the nodes themselves exchange: the community, and nothing more to say.
     pub fn community() -> Self {
         Self::with(Tlp::Green)
@@ -204,6 +258,43 @@ mod tests {
             assert_eq!(tlp.name(), name);
         }
         assert!("PURPLE".parse::<Tlp>().is_err());
+    }
+
+    #[test]
+    fn handling_has_one_form_and_limits() {
+        let check = |expect: bool, change: &dyn Fn(&mut Handling)| {
+            let mut handling = Handling::with(Tlp::Amber);
+            change(&mut handling);
+            assert_eq!(handling.fault().is_none(), expect, "{handling:?}");
+        };
+        let eyes = |text: &str| text.parse::<Eyes>().unwrap();
+        let many = |n: usize| Some((0..n).map(|i| eyes(&format!("vn-police/d{i:02}"))).collect());
+        check(true, &|_| ());
+        check(true, &|h| h.codes = Some(vec![Code::H0, Code::H1, Code::H2, Code::H3]));
+        check(false, &|h| h.codes = Some(vec![]));
+        check(false, &|h| h.codes = Some(vec![Code::H1, Code::H0]));
+        check(true, &|h| h.purposes = Some(vec!["x".repeat(PURPOSE_BYTES_MAX); PURPOSES_MAX]));
+        check(false, &|h| h.purposes = Some(vec!["x".into(); PURPOSES_MAX + 1]));
+        check(false, &|h| h.purposes = Some(vec!["x".repeat(PURPOSE_BYTES_MAX + 1)]));
+        check(false, &|h| h.purposes = Some(vec![]));
+        check(false, &|h| h.purposes = Some(vec!["piracy".into(), " ".into()]));
+        check(true, &|h| h.caveat = Some("x".repeat(CAVEAT_BYTES_MAX)));
+        check(false, &|h| h.caveat = Some("x".repeat(CAVEAT_BYTES_MAX + 1)));
+        check(false, &|h| h.caveat = Some(String::new()));
+        check(true, &|h| h.eyes = many(EYES_MAX));
+        check(false, &|h| h.eyes = many(EYES_MAX + 1));
+        check(false, &|h| h.eyes = many(0));
+        check(false, &|h| h.eyes = Some(vec![eyes("vn-police/d3"), eyes("ru-police/d3")]));
+        check(false, &|h| h.eyes = Some(vec![eyes("vn-police/d3"); 2]));
+    }
+
+    #[test]
+    fn eyes_are_written_with_a_stroke() {
+        let eyes: Eyes = "vn-police/d3-night".parse().unwrap();
+        assert_eq!((eyes.agency.as_str(), eyes.to_string().as_str()), ("vn-police", "vn-police/d3-night"));
+        for bad in ["vn-police", "vn-police/", "/d3", "vn police/d3", "vn-police/d3/x", ""] {
+            assert!(bad.parse::<Eyes>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use minicbor::{Decode, Decoder, Encode, Encoder, data::Type};
 use serde::Serialize;
 
-use crate::{AgencyId, Digest, EYES_MAX, Handling, KeyId, Reason, RecordId, ThreadId, cbor};
+use crate::{AgencyId, Digest, Handling, KeyId, Reason, RecordId, ThreadId, cbor};
 
 /// How many agencies one audience may name.
 pub const AUDIENCE_MAX: usize = 256;
@@ -125,13 +125,10 @@ impl Header {
             return Err(Reason::ListTooLong);
         }
         // One form only: what decodes must encode to the same bytes, so nothing hides in a header.
-        let ascending = header.audience.windows(2).all(|pair| pair[0] < pair[1])
+        let sound = header.audience.windows(2).all(|pair| pair[0] < pair[1])
             && header.references.windows(2).all(|pair| pair[0] < pair[1])
-            && header.handling.codes.as_ref().is_none_or(|codes| codes.windows(2).all(|pair| pair[0] < pair[1]))
-            && header.handling.eyes.as_ref().is_none_or(|eyes| {
-                (1..=EYES_MAX).contains(&eyes.len()) && eyes.windows(2).all(|pair| pair[0] < pair[1])
-            });
-        if !ascending || header.encode() != bytes {
+            && header.handling.fault().is_none();
+        if !sound || header.encode() != bytes {
             return Err(Reason::Malformed);
         }
         if header.audience.is_empty() {

@@ -9,6 +9,7 @@ pub mod cbor;
 mod handling;
 mod header;
 mod id;
+pub mod identifier;
 mod keys;
 pub mod kinds;
 mod message;
@@ -18,7 +19,9 @@ mod reason;
 mod schema;
 
 pub use act::{ACT_RECORDS_MAX, Act, How, Role};
-pub use handling::{Code, EYES_MAX, Evaluation, Eyes, Handling, Tlp};
+pub use handling::{
+    CAVEAT_BYTES_MAX, Code, EYES_MAX, Evaluation, Eyes, Handling, PURPOSE_BYTES_MAX, PURPOSES_MAX, Tlp,
+};
 pub use header::{AUDIENCE_MAX, HEADER_BYTES_MAX, Header, REFERENCES_MAX, Reference, Relation};
 pub use id::{AgencyId, Digest, InvalidName, KeyId, OfficerId, RecordId, ThreadId, sha256};
 pub use keys::{Fingerprint, InvalidKey, SealingKey, SealingPublic, SigningKey, Suite, VerifyingKey};

@@ -12,7 +12,7 @@ use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::witness_alarm::{Finding, WitnessAlarm};
 use mufakat_record::kinds::{self, Body, Understanding};
 use mufakat_record::{
-    Code, Draft, Evaluation, Handling, Header, RecordId, Reference, Relation, SigningKey, Tlp, Unverified,
+    Code, Draft, Evaluation, Eyes, Handling, Header, RecordId, Reference, Relation, SigningKey, Tlp, Unverified,
 };
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ fn full_report() -> Report {
                 class: Class::Vessel,
                 name: Some("EXERCISE LADY".into()),
                 identifiers: Some(vec![
-                    identifier(IdentifierType::Imo, "9074729"),
+                    identifier(IdentifierType::Imo, "IMO\u{a0}9074729"),
                     identifier(IdentifierType::Mmsi, "525700804"),
                     identifier(IdentifierType::CallSign, "EXER1"),
                 ]),
@@ -163,6 +163,10 @@ pub(crate) fn records() -> Value {
     })
 }
 
+fn eyes(text: &str) -> Eyes {
+    text.parse().expect("an agency and an officer")
+}
+
 fn good_records(vn: &Agency) -> Vec<Value> {
     let report = vn.sign(vn.header(""), &plain_report("a plain report"));
     let mut everything = vn.header("");
@@ -172,8 +176,8 @@ fn good_records(vn: &Agency) -> Vec<Value> {
         purposes: Some(vec!["piracy".into(), "search-and-rescue".into()]),
         orcon: Some(true),
         caveat: Some("EXERCISE not for the press".into()),
-        eyes: None,
-        review: None,
+        eyes: Some(vec![eyes("ru-police/d3-night"), eyes("ru-police/d4"), eyes("vn-police/d1")]),
+        review: Some(NOW + 7_776_000),
     };
     let other = |relation, label: &str| Reference { relation, record: RecordId(seed(label)) };
     everything.references =
@@ -198,6 +202,31 @@ fn good_records(vn: &Agency) -> Vec<Value> {
         first: "EXERCISE one".into(),
         second: "EXERCISE other".into(),
     };
+    // Each is sound for every reader, whatever its author's desk would say.
+    let given = |identifier_type, value: &str| Identifier { identifier_type, value: value.into() };
+    let notice = Report {
+        report_type: ReportType::Notice,
+        entities: Some(vec![Entity {
+            class: Class::Person,
+            name: None,
+            identifiers: Some(vec![
+                given(IdentifierType::Imo, "imo9074729"),
+                given(IdentifierType::Mmsi, "000000000"),
+                given(IdentifierType::Icao24, "ffffff"),
+                given(IdentifierType::Passport, "EXERCISE 1"),
+                given(IdentifierType::Phone, "024 3825 0000"),
+                given(IdentifierType::Iban, "DE88 3704 0044 0532 0130 00"),
+                given(IdentifierType::Wallet, "EXERCISE 2"),
+                given(IdentifierType::NumberPlate, "51F-123.45"),
+                given(IdentifierType::Email, "EXERCISE 3"),
+                given(IdentifierType::Url, "EXERCISE 4"),
+                given(IdentifierType::SerialNumber, &"x".repeat(400)),
+                given(IdentifierType::Other, "\u{a0}EXERCISE 5\n"),
+            ]),
+            role: None,
+        }]),
+        ..plain_report("a notice")
+    };
     let unknown = Draft { header: vn.header("request/v2"), body: vec![0xa1, 0x01, 0x80] };
     let unknown = unknown.sign(&vn.signing).expect("a record").into_bytes();
     let many = (0..256).map(|i| name(&format!("agency-{i:03}"))).collect();
@@ -205,6 +234,7 @@ fn good_records(vn: &Agency) -> Vec<Value> {
     vec![
         good("report, as little as there can be", &report),
         good("report with everything", &vn.sign(everything, &full_report())),
+        good("a notice with identifiers of every form", &vn.sign(vn.header(""), &notice)),
         good("attachment", &vn.sign(vn.header(""), &attachment)),
         good("retraction", &vn.sign(with(refers(Relation::Retracts, &report)), &retraction)),
         good("correction", &vn.sign(with(refers(Relation::Corrects, &report)), &correction)),
@@ -309,6 +339,7 @@ fn bad_headers(keys: &Keys) -> Vec<Value> {
     };
     let many = |n: usize| (0..n).map(|i| name(&format!("agency-{i:03}"))).collect::<Vec<_>>();
     let caveat = |n: usize| Some("x".repeat(n));
+    let officers = |n: usize| (0..n).map(|i| eyes(&format!("vn-police/d{i:02}"))).collect::<Vec<_>>();
     vec![
         bad("header over 16,384 bytes", &with(&|h| h.handling.caveat = caveat(16_384)), "oversize"),
         bad("header cut short", &signed(&whole[..whole.len() - 1]), "truncated"),
@@ -350,7 +381,37 @@ fn bad_headers(keys: &Keys) -> Vec<Value> {
         bad("expiry null", &one_more(&[0x06, 0xf6]), "malformed"),
         bad("unknown label", &edited(&handling, &[0x04, 0xa1, 0x01, 0x05]), "malformed"),
         bad("originator control as a number", &edited(&handling, &[0x04, 0xa2, 0x01, 0x01, 0x04, 0x01]), "malformed"),
-        bad("unknown handling", &edited(&handling, &[0x04, 0xa2, 0x01, 0x01, 0x06, 0xf5]), "malformed"),
+        bad("unknown handling", &edited(&handling, &[0x04, 0xa2, 0x01, 0x01, 0x08, 0xf5]), "malformed"),
+        bad("handling codes that are none", &with(&|h| h.handling.codes = Some(vec![])), "malformed"),
+        bad("purposes that are none", &with(&|h| h.handling.purposes = Some(vec![])), "malformed"),
+        bad("17 purposes", &with(&|h| h.handling.purposes = Some(vec!["x".into(); 17])), "malformed"),
+        bad("a blank purpose", &with(&|h| h.handling.purposes = Some(vec!["\u{2003}".into()])), "malformed"),
+        bad("a purpose of 101 bytes", &with(&|h| h.handling.purposes = Some(vec!["x".repeat(101)])), "malformed"),
+        bad("a blank caveat", &with(&|h| h.handling.caveat = Some(String::new())), "malformed"),
+        bad("a caveat of 2,001 bytes", &with(&|h| h.handling.caveat = caveat(2001)), "malformed"),
+        bad("eyes that are none", &with(&|h| h.handling.eyes = Some(vec![])), "malformed"),
+        bad("eyes of 65 officers", &with(&|h| h.handling.eyes = Some(officers(65))), "malformed"),
+        bad(
+            "eyes out of order",
+            &with(&|h| h.handling.eyes = Some(vec![eyes("vn-police/d2"), eyes("vn-police/d1")])),
+            "malformed",
+        ),
+        bad(
+            "an officer twice among the eyes",
+            &with(&|h| h.handling.eyes = Some(vec![eyes("vn-police/d1"); 2])),
+            "malformed",
+        ),
+        bad(
+            "eyes of an agency without an officer",
+            &edited(&handling, &[&[0x04, 0xa2, 0x01, 0x01, 0x06, 0x81, 0x81, 0x62], &b"vn"[..]].concat()),
+            "malformed",
+        ),
+        bad(
+            "eyes of an officer in capitals",
+            &edited(&handling, &[&[0x04, 0xa2, 0x01, 0x01, 0x06, 0x81, 0x82, 0x62], &b"vn\x62D1"[..]].concat()),
+            "malformed",
+        ),
+        bad("a review at no time", &edited(&handling, &[0x04, 0xa2, 0x01, 0x01, 0x07, 0xf6]), "malformed"),
         bad(
             "unknown relation",
             &one_more(&[&[0x05, 0x81, 0x82, 0x05, 0x58, 0x20][..], &seed("a")].concat()),
@@ -472,6 +533,9 @@ fn bad_bodies(keys: &Keys) -> Vec<Value> {
         report("blank title", &|r| r.title = " \u{a0}\u{3000}".into()),
         report("title of 401 bytes", &|r| r.title = "x".repeat(401)),
         report("IMO number with a wrong check digit", &|r| r.entities = entity(IdentifierType::Imo, "9074728")),
+        report("IMO with a hyphen before the number", &|r| r.entities = entity(IdentifierType::Imo, "IMO-9074729")),
+        report("IMO in other letters", &|r| r.entities = entity(IdentifierType::Imo, "\u{131}MO 9074729")),
+        report("an identifier of 401 bytes", &|r| r.entities = entity(IdentifierType::Other, &"x".repeat(401))),
         report("MMSI of eight digits", &|r| r.entities = entity(IdentifierType::Mmsi, "52570080")),
         report("MMSI in other digits", &|r| r.entities = entity(IdentifierType::Mmsi, "٥٢٥٧٠٠٨٠٤")),
         report("address that is not hexadecimal", &|r| r.entities = entity(IdentifierType::Icao24, "7C6B2G")),
@@ -486,6 +550,12 @@ fn bad_bodies(keys: &Keys) -> Vec<Value> {
         refused("a report with an entry more", "report", vec![], {
             let mut body = [&sound[..], &[0x0a, 0x01]].concat();
             body[0] += 1;
+            body
+        }),
+        refused("a report of an unknown type", "report", vec![], {
+            let mut body = sound.clone();
+            // The first entry is the type.
+            body[2] = 0x06;
             body
         }),
         refused("no report at all", "report", vec![], vec![0x80]),

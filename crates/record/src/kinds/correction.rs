@@ -24,4 +24,8 @@ impl Body for Correction {
     fn is_sound(&self, header: &Header) -> bool {
         self.reason.len() <= 2000 && refers_once(header, Relation::Corrects) && self.report.is_sound(header)
     }
+
+    fn shortcoming(&self) -> Option<String> {
+        self.report.shortcoming()
+    }
 }

@@ -32,6 +32,12 @@ pub trait Body: Encode<()> + for<'b> Decode<'b, ()> + Sized {
         None
     }
 
+    /// What its author has to mend before it is signed, in words that name the place. An author may ask more of a record than
+    /// every reader does.
+    fn shortcoming(&self) -> Option<String> {
+        self.fault().map(str::to_owned)
+    }
+
     /// The encoded body.
     fn to_body(&self) -> Vec<u8> {
         cbor::encode(self)

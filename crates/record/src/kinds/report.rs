@@ -1,9 +1,11 @@
-//! `report`: intelligence, an incident, a seizure or a warning, with what it is about by person, object, location and event.
+//! `report`: intelligence, an incident, a seizure, a warning or a notice, with what it is about by person, object, location and
+//! event.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use super::Body;
+pub use crate::identifier::{Identifier, IdentifierType};
 use crate::{Evaluation, Header};
 
 /// The longest title, in bytes.
@@ -77,6 +79,9 @@ pub enum ReportType {
     /// A warning.
     #[n(4)]
     Warning,
+    /// A notice: who or what is looked for, and why.
+    #[n(5)]
+    Notice,
 }
 
 impl ReportType {
@@ -122,6 +127,13 @@ pub enum Class {
     OtherObject,
 }
 
+impl Class {
+    /// Whether it is a thing that can be held, seized or looked for.
+    pub fn is_object(self) -> bool {
+        !matches!(self, Class::Person | Class::Organisation | Class::Location | Class::Event)
+    }
+}
+
 /// Something that the report is about.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -145,75 +157,11 @@ pub struct Entity {
     pub role: Option<String>,
 }
 
-/// A typed identifier, as it was given.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-#[cbor(map)]
-pub struct Identifier {
-    /// What it is.
-    #[n(1)]
-    #[serde(rename = "type")]
-    pub identifier_type: IdentifierType,
-    /// As given.
-    #[n(2)]
-    pub value: String,
-}
-
-/// The types of identifiers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[serde(rename_all = "kebab-case")]
-#[cbor(index_only)]
-#[allow(missing_docs)] // The names are the documentation.
-pub enum IdentifierType {
-    /// IMO ship identification number: seven digits, the last a check digit (IMO resolution A.1117(30)).
-    #[n(0)]
-    Imo,
-    /// Maritime mobile service identity: nine digits (ITU-R M.585).
-    #[n(1)]
-    Mmsi,
-    /// ICAO 24-bit aircraft address: six hexadecimal digits (ICAO Annex 10).
-    #[n(2)]
-    Icao24,
-    #[n(3)]
-    Passport,
-    /// Telephone number, international form (ITU-T E.164).
-    #[n(4)]
-    Phone,
-    /// International bank account number (ISO 13616).
-    #[n(5)]
-    Iban,
-    #[n(6)]
-    Wallet,
-    #[n(7)]
-    NumberPlate,
-    #[n(8)]
-    Email,
-    #[n(9)]
-    Url,
-    #[n(10)]
-    CallSign,
-    #[n(11)]
-    SerialNumber,
-    #[n(12)]
-    Other,
-}
-
-impl Identifier {
-    /// Whether the value can be what it says it is, as far as its digits tell.
-    pub fn is_sound(&self) -> bool {
-        let value = self.value.trim();
-        let digits = |n: usize| value.len() == n && value.bytes().all(|b| b.is_ascii_digit());
-        match self.identifier_type {
-            IdentifierType::Imo => {
-                let check: u32 = value.bytes().take(6).zip((2..=7).rev()).map(|(b, w)| u32::from(b & 15) * w).sum();
-                digits(7) && check % 10 == u32::from(value.as_bytes()[6] & 15)
-            }
-            IdentifierType::Mmsi => digits(9),
-            IdentifierType::Icao24 => value.len() == 6 && value.bytes().all(|b| b.is_ascii_hexdigit()),
-            _ => !value.is_empty() && value.len() <= 400,
-        }
+impl Entity {
+    /// Whether anything tells it from others of its class.
+    fn can_be_told(&self) -> bool {
+        let named = self.name.as_ref().is_some_and(|name| !name.trim().is_empty());
+        named || self.identifiers.as_ref().is_some_and(|identifiers| !identifiers.is_empty())
     }
 }
 
@@ -298,23 +246,126 @@ impl Body for Report {
         ];
         checks.into_iter().find(|(holds, _)| !holds).map(|(_, fault)| fault)
     }
+
+    fn shortcoming(&self) -> Option<String> {
+        self.without_canonical_form().or_else(|| self.fault().or_else(|| self.missing()).map(str::to_owned))
+    }
+}
+
+impl Report {
+    /// The first identifier that has no canonical form, with its place and the rule that it breaks. The value is not repeated.
+    fn without_canonical_form(&self) -> Option<String> {
+        let entities = self.entities.iter().flatten().enumerate();
+        let mut identifiers =
+            entities.flat_map(|(of, entity)| entity.identifiers.iter().flatten().enumerate().map(move |one| (of, one)));
+        identifiers.find_map(|(of, (at, identifier))| {
+            let fault = identifier.canonical().err()?;
+            let way_out = match identifier.identifier_type {
+                IdentifierType::Other => "",
+                _ => "; if it was found so, give it the type other",
+            };
+            let name = identifier.identifier_type.name();
+            Some(format!("`entities[{of}].identifiers[{at}]` ({name}): {fault}{way_out}"))
+        })
+    }
+
+    /// What a report of this type is of no use without. Recipients take it all the same: it is the author's practice.
+    fn missing(&self) -> Option<&'static str> {
+        let (placed, timed) = (self.place.is_some(), self.time.is_some());
+        let about = |wanted: &dyn Fn(&Entity) -> bool| self.entities.iter().flatten().any(wanted);
+        let object = || about(&|entity| entity.class.is_object());
+        let sought = |class: Class| matches!(class, Class::Person | Class::Organisation) || class.is_object();
+        match self.report_type {
+            ReportType::Incident if !timed => Some("an incident needs its `time`"),
+            ReportType::Incident if !placed => Some("an incident needs its `place`"),
+            ReportType::Seizure if !timed => Some("a seizure needs its `time`"),
+            ReportType::Seizure if !placed => Some("a seizure needs its `place`"),
+            ReportType::Seizure if !object() => {
+                Some("a seizure needs in `entities` what was seized: a vehicle, vessel, drug or another object")
+            }
+            ReportType::Intelligence if self.evaluation.is_none() => {
+                Some("intelligence needs its `evaluation`; without one it is information")
+            }
+            ReportType::Notice if !about(&|entity| sought(entity.class) && entity.can_be_told()) => Some(
+                "a notice needs in `entities` whom or what it is about: a person, an organisation or an object, with a name \
+                 or an identifier",
+            ),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn report(report_type: ReportType) -> Report {
+        let title = "EXERCISE".to_owned();
+        let (entities, place, time, evaluation, language, source) = (None, None, None, None, None, None);
+        Report { report_type, title, text: String::new(), entities, place, time, evaluation, language, source }
+    }
+
+    fn entity(class: Class, identifiers: &[(IdentifierType, &str)]) -> Entity {
+        let identifier = |(identifier_type, value): &(IdentifierType, &str)| Identifier {
+            identifier_type: *identifier_type,
+            value: (*value).to_owned(),
+        };
+        let identifiers = (!identifiers.is_empty()).then(|| identifiers.iter().map(identifier).collect());
+        Entity { class, name: None, identifiers, role: None }
+    }
+
+    #[track_caller]
+    fn wants(report: &Report, part: &str) {
+        let found = report.shortcoming().unwrap_or_default();
+        assert!(found.contains(part) && found.is_empty() == part.is_empty(), "{found}");
+    }
+
     #[test]
-    fn identifiers_are_checked() {
-        let sound = |identifier_type, value: &str| Identifier { identifier_type, value: value.into() }.is_sound();
-        assert!(sound(IdentifierType::Imo, "9074729"));
-        assert!(!sound(IdentifierType::Imo, "9074728"));
-        assert!(!sound(IdentifierType::Imo, "907472"));
-        assert!(!sound(IdentifierType::Imo, ""));
-        assert!(sound(IdentifierType::Mmsi, "525700804"));
-        assert!(!sound(IdentifierType::Mmsi, "52570080"));
-        assert!(sound(IdentifierType::Icao24, "7C6B2F"));
-        assert!(!sound(IdentifierType::Icao24, "7C6B2G"));
-        assert!(!sound(IdentifierType::Passport, " "));
+    fn the_faulty_identifier_and_its_rule_are_named() {
+        let with = |entities: Vec<Entity>| Report { entities: Some(entities), ..report(ReportType::Information) };
+        let good =
+            || entity(Class::Vessel, &[(IdentifierType::Imo, "IMO 9074729"), (IdentifierType::Mmsi, "525700804")]);
+        wants(&with(vec![good()]), "");
+        let phone = entity(Class::Phone, &[(IdentifierType::Other, "x"), (IdentifierType::Phone, "024 3825 0000")]);
+        wants(&with(vec![good(), phone]), "`entities[1].identifiers[1]` (phone): a telephone number has + or 00");
+        let imo = entity(Class::Vessel, &[(IdentifierType::Imo, "9074728")]);
+        wants(&with(vec![imo.clone()]), "check digit, and it does not fit the other six; if it was found so, give");
+        // What every reader demands is less: lists of countries change, and a partner's may be newer.
+        let structure = with(vec![entity(Class::Account, &[(IdentifierType::Iban, "EXERCISE")])]);
+        assert!(structure.fault().is_none() && structure.shortcoming().is_some());
+        assert!(with(vec![imo]).fault().is_some());
+        let found = with(vec![entity(Class::Account, &[(IdentifierType::Other, "EXERCISE")])]);
+        wants(&found, "");
+    }
+
+    #[test]
+    fn each_type_has_what_it_is_of_no_use_without() {
+        let place = Some(Place { latitude_e7: Some(0), longitude_e7: Some(0), name: None });
+        let time = Some(Period { from: 0, until: None });
+        let settled = |report_type| Report { place: place.clone(), time, ..report(report_type) };
+        let about = |report_type, entity: Entity| Report { entities: Some(vec![entity]), ..settled(report_type) };
+        let named = |class| Entity { name: Some("EXERCISE".to_owned()), ..entity(class, &[]) };
+        wants(&report(ReportType::Information), "");
+        wants(&report(ReportType::Warning), "");
+        wants(&report(ReportType::Incident), "`time`");
+        wants(&Report { time, ..report(ReportType::Incident) }, "`place`");
+        wants(&settled(ReportType::Incident), "");
+        wants(&report(ReportType::Seizure), "`time`");
+        wants(&Report { time, ..report(ReportType::Seizure) }, "`place`");
+        wants(&about(ReportType::Seizure, named(Class::Person)), "what was seized");
+        wants(&about(ReportType::Seizure, entity(Class::Drug, &[])), "");
+        wants(&report(ReportType::Intelligence), "`evaluation`");
+        let evaluation = Evaluation { system: "4x4".into(), source: "B".into(), information: "2".into() };
+        wants(&Report { evaluation: Some(evaluation), ..report(ReportType::Intelligence) }, "");
+        wants(&settled(ReportType::Notice), "whom or what");
+        wants(&about(ReportType::Notice, entity(Class::Vessel, &[])), "whom or what");
+        wants(&about(ReportType::Notice, named(Class::Event)), "whom or what");
+        wants(&about(ReportType::Notice, Entity { name: Some(" ".into()), ..named(Class::Person) }), "whom or what");
+        wants(&about(ReportType::Notice, named(Class::Person)), "");
+        wants(&about(ReportType::Notice, entity(Class::Vessel, &[(IdentifierType::Imo, "9074729")])), "");
+        // All of them are taken from a partner.
+        for of in [ReportType::Incident, ReportType::Seizure, ReportType::Intelligence, ReportType::Notice] {
+            assert!(report(of).fault().is_none() && report(of).shortcoming().is_some());
+        }
     }
 }

@@ -42,13 +42,13 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 fn handling() -> impl Strategy<Value = Handling> {
-    let codes = btree_set(select(&[Code::H0, Code::H1, Code::H2, Code::H3][..]), 0..4);
+    let codes = btree_set(select(&[Code::H0, Code::H1, Code::H2, Code::H3][..]), 1..4);
     let codes = codes.prop_map(|codes| codes.into_iter().collect());
     let officer =
         (name(), "[a-z0-9]{2,8}").prop_map(|(agency, officer)| Eyes { agency, officer: officer.parse().unwrap() });
     let eyes = btree_set(officer, 1..4).prop_map(|eyes| eyes.into_iter().collect());
-    let restricted = (maybe(any::<bool>()), maybe(text(80)), maybe(eyes), maybe(any::<u64>()));
-    (select(&Tlp::ALL[..]), maybe(codes), maybe(vec(text(20), 0..4)), restricted).prop_map(
+    let restricted = (maybe(any::<bool>()), maybe(line()), maybe(eyes), maybe(any::<u64>()));
+    (select(&Tlp::ALL[..]), maybe(codes), maybe(vec(line(), 1..4)), restricted).prop_map(
         |((tlp, _), codes, purposes, (orcon, caveat, eyes, review))| Handling {
             tlp,
             codes,
@@ -112,6 +112,7 @@ fn reports() -> impl Strategy<Value = Report> {
         ReportType::Incident,
         ReportType::Seizure,
         ReportType::Warning,
+        ReportType::Notice,
     ];
     let evaluation =
         Just(Evaluation { system: "admiralty".to_owned(), source: "F".to_owned(), information: "6".to_owned() });

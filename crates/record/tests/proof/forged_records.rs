@@ -232,7 +232,21 @@ fn header_content() {
         ("unsorted codes", with_handling(|e| e[1].1 = Value::Array(vec![3.into(), 1.into()])), Reason::Malformed),
         ("a code twice", with_handling(|e| e[1].1 = Value::Array(vec![1.into(), 1.into()])), Reason::Malformed),
         ("codes of null", with_handling(|e| e[1].1 = Value::Null), Reason::Malformed),
-        ("an unknown rule", with_handling(|e| e.push((6.into(), true.into()))), Reason::Malformed),
+        ("no codes", with_handling(|e| e[1].1 = Value::Array(vec![])), Reason::Malformed),
+        ("no purposes", with_handling(|e| e[2].1 = Value::Array(vec![])), Reason::Malformed),
+        ("a blank purpose", with_handling(|e| e[2].1 = Value::Array(vec![" ".into()])), Reason::Malformed),
+        ("a blank caveat", with_handling(|e| e[4].1 = "\n".into()), Reason::Malformed),
+        ("no eyes", with_handling(|e| e[5].1 = Value::Array(vec![])), Reason::Malformed),
+        ("eyes without an officer", with_handling(|e| drop(eyes(e).pop())), Reason::Malformed),
+        ("eyes with more than an officer", with_handling(|e| eyes(e).push("d4".into())), Reason::Malformed),
+        ("an officer without a name", with_handling(|e| eyes(e)[1] = "D 4".into()), Reason::Malformed),
+        (
+            "eyes twice",
+            with_handling(|e| e[5].1 = Value::Array(vec![e[5].1.as_array().unwrap()[0].clone(); 2])),
+            Reason::Malformed,
+        ),
+        ("a review before 1970", with_handling(|e| e[6].1 = (-1).into()), Reason::Malformed),
+        ("an unknown rule", with_handling(|e| e.push((8.into(), true.into()))), Reason::Malformed),
         ("EdDSA of no fixed curve", with_header(|e| e[0].1 = (-8).into()), Reason::UnknownAlgorithm),
         ("ES256", with_header(|e| e[0].1 = (-7).into()), Reason::UnknownAlgorithm),
         ("an algorithm by text", with_header(|e| e[0].1 = "Ed25519".into()), Reason::UnknownAlgorithm),
@@ -249,6 +263,11 @@ fn header_content() {
     ] {
         assert!(judge(&of(good)).is_ok());
     }
+}
+
+/// The agency and the officer of the first eyes in a handling.
+fn eyes(handling: &mut [(Value, Value)]) -> &mut Vec<Value> {
+    handling[5].1.as_array_mut().unwrap()[0].as_array_mut().unwrap()
 }
 
 /// ML-DSA-65 (RFC 9964) signs with 3,309 bytes; a node that does not know it yet must say just that.
