@@ -4,12 +4,15 @@
 //! Pure, and without SQL: a fold gets an [`Event`] and reads the rows there are through [`Rows`]; what it returns is written
 //! by a generic row store. A new view is a folder and one line in [`registry`].
 
+pub mod drafts;
 pub mod inbox;
 pub mod refused;
 pub mod registry;
 #[cfg(test)]
 mod testing;
 pub mod track;
+pub mod used_by;
+pub mod uses;
 
 use mufakat_record::{Act, AgencyId, RecordId, Verified};
 

@@ -15,12 +15,15 @@
 //! 4. Keep it cheap: an event reads and writes few rows, and each facet is one more index entry.
 
 use crate::View;
+use crate::drafts::Drafts;
 use crate::inbox::Inbox;
 use crate::refused::Refused;
 use crate::track::Track;
+use crate::used_by::UsedBy;
+use crate::uses::Uses;
 
 /// Every view of a node, in the order in which an event is folded into them.
-pub static VIEWS: &[&dyn View] = &[&Inbox, &Refused, &Track];
+pub static VIEWS: &[&dyn View] = &[&Inbox, &Refused, &Track, &Drafts, &Uses, &UsedBy];
 
 /// The view of this name.
 pub fn view(name: &str) -> Option<&'static dyn View> {

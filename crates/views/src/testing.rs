@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use mufakat_record::kinds::Body;
+use mufakat_record::kinds::{Body, draft, draft_step};
 use mufakat_record::kinds::answer::{Action, Answer};
 use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::report::{Report, ReportType};
 use mufakat_record::kinds::retraction::Retraction;
+use mufakat_record::kinds::use_summary::{Use, UseSummary};
 use mufakat_record::{
-    Act, AgencyId, Digest, Draft, Handling, Header, KeyId, RecordId, Reference, Relation, SigningKey, ThreadId, Tlp,
-    Verified, cbor,
+    Act, AgencyId, Digest, Draft, Handling, Header, How, KeyId, RecordId, Reference, Relation, Role, SigningKey, ThreadId,
+    Tlp, Verified, cbor,
 };
 use proptest::prelude::*;
 
@@ -248,9 +249,56 @@ pub(crate) fn of_unknown_kind(author: &str, title: &str) -> Verified {
     sign(header(author, &[ME], "request"), cbor::encode(&title))
 }
 
+/// What an officer did.
+pub(crate) fn act(how: How) -> Act {
+    Act {
+        officer: Some("d3-night".parse().unwrap()),
+        role: Some(Role::Analyst),
+        purpose: Some("piracy".to_owned()),
+        ..Act::of_the_node(how, Digest([1; 32]))
+    }
+}
+
+/// A draft of a report, made from another one or not.
+pub(crate) fn draft(title: &str, replaces: Option<RecordId>) -> Verified {
+    let body = draft::Draft {
+        by: Some("d3-night".parse().unwrap()),
+        kind: "report".to_owned(),
+        body: report_body(title).to_body(),
+        to: vec![agency("ru-police")],
+        handling: Handling::with(Tlp::Red),
+        thread: ThreadId([9; 16]),
+        expires: None,
+        hidden_audience: false,
+        attachments: None,
+        about: None,
+    };
+    let header = match replaces {
+        Some(id) => about(ME, &[ME], draft::Draft::KIND, Relation::Corrects, id),
+        None => header(ME, &[ME], draft::Draft::KIND),
+    };
+    assert!(body.is_sound(&header));
+    sign(header, body.to_body())
+}
+
+/// A draft is put before a second officer, or given up.
+pub(crate) fn draft_step(on: RecordId, submitted: bool) -> Verified {
+    let step = if submitted { draft_step::Step::Submitted } else { draft_step::Step::Discarded };
+    let body = draft_step::DraftStep { by: Some("s1-day".parse().unwrap()), step, records: None };
+    sign(about(ME, &[ME], draft_step::DraftStep::KIND, Relation::About, on), body.to_body())
+}
+
+/// A summary of one use.
+pub(crate) fn summary(author: &str, to: &str, from: u64, record: RecordId) -> Verified {
+    let used = Use { record, how: How::Read, role: Some(Role::Analyst), purpose: None, count: 2, first: from, last: from };
+    let body =
+        UseSummary { ledger: format!("mufakat/{author}/1"), from, until: from + 1, uses: vec![used] };
+    sign(header(author, &[to], UseSummary::KIND), body.to_body())
+}
+
 /// A random history that a node can have: what it is about comes before what is said about it.
 pub(crate) fn histories() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec((0..12u8, any::<prop::sample::Index>(), 0..3usize, any::<bool>()), 1..60).prop_map(
+    prop::collection::vec((0..17u8, any::<prop::sample::Index>(), 0..3usize, any::<bool>()), 1..60).prop_map(
         |choices| {
             let (mut received, mut authored) = (Vec::new(), Vec::new());
             let steps = choices.into_iter().enumerate().map(|(leaf, (what, which, partner, flag))| {
@@ -283,6 +331,18 @@ pub(crate) fn histories() -> impl Strategy<Value = Vec<Step>> {
                         Step::Received(answer(from, on, action, None, leaf as u64))
                     }),
                     10 => one_of(if flag { &received } else { &authored }).map(Step::Deleted),
+                    12 => one_of(if flag { &received } else { &authored }).map(|id| Step::Used(id, act(How::Read))),
+                    13 => one_of(&received).map(|id| Step::Decided(id, act(How::Release))),
+                    14 => {
+                        let replaces = one_of(&authored).filter(|_| flag);
+                        went(&mut authored, draft(&title, replaces))
+                    }
+                    15 => one_of(&authored).map(|on| Step::Authored(draft_step(on, flag))),
+                    16 => one_of(if flag { &received } else { &authored }).map(|id| {
+                        let (author, to) = if flag { (ME, from) } else { (from, ME) };
+                        let summary = summary(author, to, leaf as u64, id);
+                        if flag { Step::Authored(summary) } else { Step::Received(summary) }
+                    }),
                     _ if flag => Some(Step::Removed(vec![agency(from)])),
                     _ => Some(Step::Rejected(RecordId([leaf as u8; 32]), "wrong-signature")),
                 };

@@ -1,14 +1,18 @@
 //! The kinds of records. A new kind is one file with its type, its checks and its documentation, and one line in [`KINDS`].
 
 pub mod answer;
+pub mod approval;
 pub mod attachment;
 pub mod correction;
+pub mod draft;
+pub mod draft_step;
 pub mod key_set;
 pub mod receipt;
 pub mod register_approval;
 pub mod register_version;
 pub mod report;
 pub mod retraction;
+pub mod use_summary;
 pub mod witness_alarm;
 
 use minicbor::{Decode, Encode};
@@ -73,14 +77,18 @@ fn check_as<B: Body>(header: &Header, body: &[u8]) -> Result<(), Reason> {
 /// Every kind that this node knows, with its check.
 pub const KINDS: &[(&str, Check)] = &[
     (answer::Answer::KIND, check_as::<answer::Answer>),
+    (approval::Approval::KIND, check_as::<approval::Approval>),
     (attachment::Attachment::KIND, check_as::<attachment::Attachment>),
     (correction::Correction::KIND, check_as::<correction::Correction>),
+    (draft::Draft::KIND, check_as::<draft::Draft>),
+    (draft_step::DraftStep::KIND, check_as::<draft_step::DraftStep>),
     (key_set::KeySet::KIND, check_as::<key_set::KeySet>),
     (receipt::Receipt::KIND, check_as::<receipt::Receipt>),
     (register_approval::RegisterApproval::KIND, check_as::<register_approval::RegisterApproval>),
     (register_version::RegisterVersion::KIND, check_as::<register_version::RegisterVersion>),
     (report::Report::KIND, check_as::<report::Report>),
     (retraction::Retraction::KIND, check_as::<retraction::Retraction>),
+    (use_summary::UseSummary::KIND, check_as::<use_summary::UseSummary>),
     (witness_alarm::WitnessAlarm::KIND, check_as::<witness_alarm::WitnessAlarm>),
 ];
 

@@ -5,19 +5,23 @@ use ciborium::Value;
 use hpke::{Deserializable, OpModeS, Serializable, aead::ChaCha20Poly1305, kdf::HkdfSha256, kem::XWing};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::answer::{Action, Answer};
+use mufakat_record::kinds::approval::{Approval, Check, Decision};
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::draft::Draft as DraftBody;
+use mufakat_record::kinds::draft_step::{DraftStep, Step};
 use mufakat_record::kinds::key_set::{KeySet, Sealing, Signing};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::register_approval::RegisterApproval;
 use mufakat_record::kinds::register_version::{Agency, Forum, Party, RegisterVersion, Rules};
 use mufakat_record::kinds::report::{Class, Entity, Identifier, IdentifierType, Period, Place, Report, ReportType};
 use mufakat_record::kinds::retraction::Retraction;
+use mufakat_record::kinds::use_summary::{Use, UseSummary};
 use mufakat_record::kinds::witness_alarm::{Finding, WitnessAlarm};
 use mufakat_record::parcel::Outer;
 use mufakat_record::{
-    AgencyId, Code, Digest, Draft, Evaluation, Eyes, Handling, Header, KeyBook, KeyId, KeyState, Reason, RecordId,
-    Reference, Relation, SealingKey, SealingPublic, SigningKey, ThreadId, Tlp, Unverified, Verified, sha256,
+    AgencyId, Code, Digest, Draft, Evaluation, Eyes, Handling, Header, How, KeyBook, KeyId, KeyState, Reason, RecordId,
+    Reference, Relation, Role, SealingKey, SealingPublic, SigningKey, ThreadId, Tlp, Unverified, Verified, sha256,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -205,6 +209,54 @@ pub(crate) fn witness_alarm() -> WitnessAlarm {
     WitnessAlarm { agency: agency("ru-police"), finding: Finding::SplitView, first: note.clone(), second: note }
 }
 
+/// A header of what an agency puts on record for itself.
+pub(crate) fn at_home(header: Header) -> Header {
+    Header { audience: vec![header.author.clone()], ..header }
+}
+
+pub(crate) fn draft() -> DraftBody {
+    DraftBody {
+        by: Some("d3-night".parse().unwrap()),
+        kind: "report".to_owned(),
+        body: report().to_body(),
+        to: vec![agency("ru-police"), agency("id")],
+        handling: header("").handling,
+        thread: ThreadId([5; 16]),
+        expires: Some(NOW + 1),
+        hidden_audience: true,
+        attachments: Some(vec![attachment()]),
+        about: Some(vec![RecordId([7; 32])]),
+    }
+}
+
+pub(crate) fn draft_step(step: Step) -> DraftStep {
+    let records = (step == Step::Released).then(|| vec![RecordId([16; 32])]);
+    DraftStep { by: Some("d3-night".parse().unwrap()), step, records }
+}
+
+pub(crate) fn approval() -> Approval {
+    Approval {
+        by: Some("s1-day".parse().unwrap()),
+        decision: Decision::Approve,
+        checks: vec![Check { question: "EXERCISE?".to_owned(), answer: true }],
+        words: Some("EXERCISE".to_owned()),
+    }
+}
+
+pub(crate) fn use_summary() -> UseSummary {
+    let one = |how, role, purpose: Option<&str>| Use {
+        record: RecordId([7; 32]),
+        how,
+        role,
+        purpose: purpose.map(str::to_owned),
+        count: 3,
+        first: NOW - 10,
+        last: NOW,
+    };
+    let uses = vec![one(How::Read, None, None), one(How::Hit, Some(Role::Analyst), Some("EXERCISE"))];
+    UseSummary { ledger: "mufakat/vn-police/1".to_owned(), from: 0, until: 40, uses }
+}
+
 /// One sound body of each kind, with a header that goes with it.
 pub(crate) fn bodies() -> Vec<(Header, Vec<u8>)> {
     fn of<B: Body>(header: Header, body: &B) -> (Header, Vec<u8>) {
@@ -213,14 +265,18 @@ pub(crate) fn bodies() -> Vec<(Header, Vec<u8>)> {
     let correction = Correction { reason: "EXERCISE".into(), report: report() };
     vec![
         of(referring("", Relation::Answers), &answer()),
+        of(at_home(referring("", Relation::About)), &approval()),
         of(header(""), &attachment()),
         of(referring("", Relation::Corrects), &correction),
+        of(at_home(header("")), &draft()),
+        of(at_home(referring("", Relation::About)), &draft_step(Step::Released)),
         of(header(""), &key_set()),
         of(Header { audience: vec![agency("ru-police")], ..header("") }, &receipt()),
         of(header(""), &RegisterApproval { version: 2, hash: Digest([14; 32]) }),
         of(header(""), &register_version()),
         of(header(""), &report()),
         of(referring("", Relation::Retracts), &Retraction { reason: "EXERCISE".into() }),
+        of(Header { audience: vec![agency("ru-police")], ..header("") }, &use_summary()),
         of(header(""), &witness_alarm()),
     ]
 }

@@ -2,8 +2,11 @@
 
 use ciborium::Value;
 use mufakat_record::kinds::answer::{Action, Answer};
+use mufakat_record::kinds::approval::{Approval, CHECKS_MAX, QUESTION_BYTES_MAX, WORDS_BYTES_MAX};
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::draft::{DRAFT_ABOUT_MAX, DRAFT_ATTACHMENTS_MAX, Draft as DraftBody};
+use mufakat_record::kinds::draft_step::{DraftStep, Step};
 use mufakat_record::kinds::key_set::{KeySet, SEALING_KEYS_MAX, SIGNING_KEYS_MAX, Signing};
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_approval::RegisterApproval;
@@ -12,9 +15,10 @@ use mufakat_record::kinds::report::{
     Class, ENTITIES_MAX, Entity, IdentifierType, Period, Place, Report, TEXT_BYTES_MAX, TITLE_BYTES_MAX,
 };
 use mufakat_record::kinds::retraction::Retraction;
+use mufakat_record::kinds::use_summary::{PURPOSE_BYTES_MAX, USES_MAX, Use, UseSummary};
 use mufakat_record::kinds::witness_alarm::WitnessAlarm;
 use mufakat_record::kinds::{self, Body};
-use mufakat_record::{Digest, Evaluation, Header, Reason, RecordId, Reference, Relation, SigningKey, sha256};
+use mufakat_record::{AUDIENCE_MAX, Code, Digest, Evaluation, Header, How, Reason, RecordId, Reference, Relation, SigningKey, sha256};
 
 use crate::samples::*;
 
@@ -347,4 +351,103 @@ fn registers() {
 fn alarms() {
     expect(false, header(""), &WitnessAlarm { first: "x".repeat(16 * 1024 + 1), ..witness_alarm() });
     expect(false, header(""), &WitnessAlarm { second: "x".repeat(16 * 1024 + 1), ..witness_alarm() });
+}
+
+#[test]
+fn drafts() {
+    let check = |taken: bool, change: &dyn Fn(&mut DraftBody)| {
+        let mut changed = draft();
+        change(&mut changed);
+        expect(taken, at_home(header("")), &changed);
+    };
+    check(true, &|_| ());
+    check(true, &|d| (d.by, d.attachments, d.about) = (None, None, None));
+    // It is for the author alone.
+    expect(false, header(""), &draft());
+    check(false, &|d| d.kind = "retraction".to_owned());
+    check(false, &|d| d.body.clear());
+    check(false, &|d| d.to.clear());
+    check(true, &|d| d.to = vec![agency("ru-police"); AUDIENCE_MAX]);
+    check(false, &|d| d.to = vec![agency("ru-police"); AUDIENCE_MAX + 1]);
+    check(false, &|d| d.handling.codes = Some(vec![Code::H3, Code::H1]));
+    check(false, &|d| d.handling.eyes = Some(Vec::new()));
+    check(true, &|d| d.attachments = Some(vec![attachment(); DRAFT_ATTACHMENTS_MAX]));
+    check(false, &|d| d.attachments = Some(vec![attachment(); DRAFT_ATTACHMENTS_MAX + 1]));
+    check(false, &|d| d.attachments = Some(Vec::new()));
+    check(false, &|d| d.attachments = Some(vec![Attachment { name: "../EXERCISE".to_owned(), ..attachment() }]));
+    check(false, &|d| d.about = Some(vec![RecordId([1; 32]); DRAFT_ABOUT_MAX + 1]));
+    check(false, &|d| d.about = Some(Vec::new()));
+}
+
+#[test]
+fn steps_and_approvals_of_drafts() {
+    let about = || at_home(referring("", Relation::About));
+    for step in [Step::Submitted, Step::Discarded, Step::Released] {
+        expect(true, about(), &draft_step(step));
+        expect(false, at_home(Header { references: Vec::new(), ..header("") }), &draft_step(step));
+        expect(false, referring("", Relation::About), &draft_step(step));
+        let mut other = draft_step(step);
+        other.records = other.records.is_none().then(|| vec![RecordId([1; 32])]);
+        expect(false, about(), &other);
+    }
+    let released = |count| DraftStep { records: Some(vec![RecordId([1; 32]); count]), ..draft_step(Step::Released) };
+    expect(false, about(), &released(0));
+    expect(true, about(), &released(AUDIENCE_MAX));
+    expect(false, about(), &released(AUDIENCE_MAX + 1));
+
+    let check = |taken: bool, change: &dyn Fn(&mut Approval)| {
+        let mut changed = approval();
+        change(&mut changed);
+        expect(taken, about(), &changed);
+    };
+    check(true, &|_| ());
+    check(true, &|a| (a.by, a.words) = (None, None));
+    check(true, &|a| a.checks.clear());
+    check(false, &|a| a.checks[0].question.clear());
+    check(false, &|a| a.checks[0].question = "x".repeat(QUESTION_BYTES_MAX + 1));
+    check(true, &|a| a.checks = vec![a.checks[0].clone(); CHECKS_MAX]);
+    check(false, &|a| a.checks = vec![a.checks[0].clone(); CHECKS_MAX + 1]);
+    check(false, &|a| a.words = Some(String::new()));
+    check(false, &|a| a.words = Some("x".repeat(WORDS_BYTES_MAX + 1)));
+    expect(false, referring("", Relation::About), &approval());
+    expect(false, at_home(referring("", Relation::Answers)), &approval());
+}
+
+#[test]
+fn use_summaries() {
+    let to_one = || Header { audience: vec![agency("ru-police")], ..header("") };
+    let check = |taken: bool, change: &dyn Fn(&mut UseSummary)| {
+        let mut changed = use_summary();
+        change(&mut changed);
+        expect(taken, to_one(), &changed);
+    };
+    check(true, &|_| ());
+    // How one agency's records were used is nobody else's business.
+    expect(false, header(""), &use_summary());
+    check(false, &|s| s.ledger = "mufakat/ru-police/1".to_owned());
+    check(false, &|s| s.until = s.from);
+    check(false, &|s| s.uses.clear());
+    check(false, &|s| s.uses.reverse());
+    check(false, &|s| s.uses[1] = s.uses[0].clone());
+    check(false, &|s| s.uses[0].count = 0);
+    check(false, &|s| s.uses[0].first = s.uses[0].last + 1);
+    check(false, &|s| s.uses[1].purpose = Some(String::new()));
+    check(true, &|s| s.uses[1].purpose = Some("x".repeat(PURPOSE_BYTES_MAX)));
+    check(false, &|s| s.uses[1].purpose = Some("x".repeat(PURPOSE_BYTES_MAX + 1)));
+    // Only what is done with a record is a use of it.
+    for how in [How::Release, How::SignIn, How::SignInFailed, How::SignOut] {
+        check(false, &|s| s.uses[1].how = how);
+    }
+    let many = |count: usize| {
+        move |s: &mut UseSummary| {
+            let numbered = |n: usize| {
+                let mut id = [0; 32];
+                id[..8].copy_from_slice(&(n as u64).to_be_bytes());
+                Use { record: RecordId(id), ..s.uses[0].clone() }
+            };
+            s.uses = (0..count).map(numbered).collect();
+        }
+    };
+    check(true, &many(USES_MAX));
+    check(false, &many(USES_MAX + 1));
 }

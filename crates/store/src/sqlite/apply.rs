@@ -228,14 +228,16 @@ impl Sqlite {
 
 impl<Mode> Sqlite<Mode> {
     pub(super) fn fold_leaf(&self, index: u64, leaf: &Leaf, record: Option<&Verified>) -> Result<(), Error> {
-        let removed = match leaf.what {
-            What::Register => self.removed_by(&leaf.subject)?,
-            _ => Vec::new(),
-        };
+        let removed = self.removed_with(leaf)?;
         let act = project::act(leaf);
         let Some(happening) = project::happening(leaf, record, &removed, act.as_ref()) else { return Ok(()) };
         let event = Event { me: &self.me, leaf: index, at_ms: leaf.at_ms, happening };
         project::fold(&event, &UpTo { store: self, leaf: index }, &mut |change| self.write_row(change, index))
+    }
+
+    /// The agencies that were removed with this leaf.
+    pub(super) fn removed_with(&self, leaf: &Leaf) -> Result<Vec<AgencyId>, Error> {
+        if leaf.what == What::Register { self.removed_by(&leaf.subject) } else { Ok(Vec::new()) }
     }
 
     /// The agencies that the register version with this hash removed.

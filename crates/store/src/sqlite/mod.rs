@@ -7,6 +7,7 @@ mod fsck;
 mod mailbox;
 mod pages;
 mod read;
+mod replay;
 mod rows;
 mod schema;
 mod secrets;

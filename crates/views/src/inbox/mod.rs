@@ -25,14 +25,17 @@ use mufakat_record::kinds::answer::Answer;
 use mufakat_record::kinds::key_set::KeySet;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_approval::RegisterApproval;
+use mufakat_record::kinds::use_summary::UseSummary;
 
 use crate::{Event, Happening, RowChange, Rows, RowsUnavailable, View};
 
 /// The view's name.
 pub const NAME: &str = "inbox";
 
-/// Kinds that nodes exchange among themselves. People see what follows from them elsewhere, as answers in the view `track`.
-const NOT_FOR_PEOPLE: [&str; 4] = [Answer::KIND, KeySet::KIND, Receipt::KIND, RegisterApproval::KIND];
+/// Kinds that nodes exchange among themselves. People see what follows from them elsewhere, as answers in the view `track` and
+/// summaries of use in `used-by`.
+const NOT_FOR_PEOPLE: [&str; 5] =
+    [Answer::KIND, KeySet::KIND, Receipt::KIND, RegisterApproval::KIND, UseSummary::KIND];
 
 /// The view.
 #[derive(Debug, Clone, Copy)]

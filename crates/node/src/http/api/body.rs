@@ -3,14 +3,18 @@
 
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::answer::Answer;
+use mufakat_record::kinds::approval::Approval;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::draft::Draft;
+use mufakat_record::kinds::draft_step::DraftStep;
 use mufakat_record::kinds::key_set::KeySet;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_approval::RegisterApproval;
 use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::kinds::report::Report;
 use mufakat_record::kinds::retraction::Retraction;
+use mufakat_record::kinds::use_summary::UseSummary;
 use mufakat_record::kinds::witness_alarm::WitnessAlarm;
 use mufakat_record::{Digest, Header, KeyId, Reason};
 use serde_json::{Value, json};
@@ -32,6 +36,10 @@ pub(super) fn as_json(header: &Header, body: &[u8]) -> Option<Result<Value, Reas
         RegisterApproval::KIND => RegisterApproval::from_body(header, body)
             .map(|approval| json!({ "version": approval.version, "hash": approval.hash })),
         KeySet::KIND => KeySet::from_body(header, body).map(|set| of_key_set(&set)),
+        Approval::KIND => Approval::from_body(header, body).map(|approval| json!(approval)),
+        Draft::KIND => Draft::from_body(header, body).map(|draft| of_draft(header, &draft)),
+        DraftStep::KIND => DraftStep::from_body(header, body).map(|step| json!(step)),
+        UseSummary::KIND => UseSummary::from_body(header, body).map(|summary| json!(summary)),
         Receipt::KIND => Receipt::from_body(header, body).map(|receipt| of_receipt(&receipt)),
         _ => return None,
     })
@@ -44,6 +52,21 @@ fn of_attachment(attachment: &Attachment) -> Value {
         "size": attachment.size,
         "digest": Digest(attachment.digest),
         "chunks": attachment.chunk_names().len(),
+    })
+}
+
+fn of_draft(header: &Header, draft: &Draft) -> Value {
+    json!({
+        "by": draft.by,
+        "kind": draft.kind,
+        "to": draft.to,
+        "handling": draft.handling,
+        "thread": draft.thread,
+        "expires": draft.expires,
+        "hidden_audience": draft.hidden_audience,
+        "attachments": draft.attachments.iter().flatten().map(of_attachment).collect::<Vec<_>>(),
+        "about": draft.about,
+        "body": draft.report(header),
     })
 }
 

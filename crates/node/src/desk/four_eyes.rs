@@ -1,0 +1,215 @@
+//! Four eyes: when a record may leave only after a second officer approved it, and what that officer must answer.
+//!
+//! A second officer is another one than the author. Whoever is at the node's socket is the agency itself and may do without;
+//! the ledger then says so.
+
+use mufakat_record::kinds::approval::Check;
+use mufakat_record::kinds::report::{Report, ReportType};
+use mufakat_record::{Code, Handling, OfficerId, Tlp};
+
+use super::Caller;
+
+/// Why a second officer is demanded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// It is a notice (INTERPOL's rules on the processing of data, article 86: a legal review before publication).
+    Notice,
+    /// It is TLP:RED.
+    Red,
+    /// It carries a code that restricts its use: H1, H2 or H3.
+    Codes,
+}
+
+impl Demand {
+    /// The name of the rule.
+    pub(crate) fn rule(self) -> &'static str {
+        match self {
+            Demand::Notice => "four-eyes-notice",
+            Demand::Red => "four-eyes-red",
+            Demand::Codes => "four-eyes-codes",
+        }
+    }
+
+    /// The same in words.
+    pub(crate) fn why(self) -> &'static str {
+        match self {
+            Demand::Notice => "a notice is released only after a second officer answered the questions on neutrality and rights",
+            Demand::Red => "a TLP:RED record is released only after a second officer approved it",
+            Demand::Codes => "a record with code H1, H2 or H3 is released only after a second officer approved it",
+        }
+    }
+}
+
+/// Whether a second officer must approve a report with this handling before it leaves, and why.
+pub(crate) fn four_eyes_needed(handling: &Handling, report: &Report) -> Option<Demand> {
+    let restricts = |codes: &Vec<Code>| codes.iter().any(|code| *code != Code::H0);
+    if report.report_type == ReportType::Notice {
+        Some(Demand::Notice)
+    } else if handling.tlp == Tlp::Red {
+        Some(Demand::Red)
+    } else {
+        handling.codes.as_ref().is_some_and(restricts).then_some(Demand::Codes)
+    }
+}
+
+/// Whether a caller can be the second officer for what somebody wrote.
+pub(crate) fn is_another(caller: &Caller, author: Option<&OfficerId>) -> bool {
+    match (&caller.officer, author) {
+        // The agency itself, at the socket.
+        (None, _) => true,
+        // Whoever wrote at the socket cannot be told apart from the officer.
+        (Some(_), None) => false,
+        (Some(officer), Some(author)) => officer != author,
+    }
+}
+
+/// A question that the second officer answers before a notice is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Question {
+    /// By which name the answer is given.
+    pub(crate) name: &'static str,
+    /// The question.
+    pub(crate) words: &'static str,
+    /// The answer with which the notice may go.
+    pub(crate) right: bool,
+}
+
+/// The neutrality and rights check. The first question is article 3 of INTERPOL's constitution; the others are what its rules
+/// and those of the Council of Europe keep notices from serving: torture (UN Convention against Torture, article 3), the death
+/// penalty without assurances (UN model treaty on extradition, article 4(d)), and the pursuit of refugees (INTERPOL General
+/// Assembly, resolution GA-2017-86-RES-09).
+pub(crate) const QUESTIONS: [Question; 4] = [
+    Question {
+        name: "neutrality",
+        words: "Is the matter one of ordinary law, and not predominantly of a political, military, religious or racial character?",
+        right: true,
+    },
+    Question {
+        name: "torture",
+        words: "Are there grounds to believe that somebody named in it would be in danger of torture because of it?",
+        right: false,
+    },
+    Question {
+        name: "death-penalty",
+        words: "Can it lead to a sentence of death without sufficient assurances that none is carried out?",
+        right: false,
+    },
+    Question {
+        name: "refugee-status",
+        words: "Is somebody named in it a refugee, or seeking asylum, from the state on whose behalf it is issued?",
+        right: false,
+    },
+];
+
+/// What the second officer is asked.
+pub(crate) fn questions(demand: Option<Demand>) -> &'static [Question] {
+    if demand == Some(Demand::Notice) { &QUESTIONS } else { &[] }
+}
+
+/// The answers in the order of the questions and in their words. An error names what is wrong; `approving` demands every answer,
+/// and the right one.
+pub(crate) fn checks(
+    questions: &[Question],
+    answers: &[(String, bool)],
+    approving: bool,
+) -> Result<Vec<Check>, (&'static str, String)> {
+    let unknown = answers.iter().find(|(name, _)| !questions.iter().any(|question| question.name == name));
+    if let Some((name, _)) = unknown {
+        return Err(("unknown-check", format!("`{name}` is not asked here")));
+    }
+    let mut checks = Vec::with_capacity(questions.len());
+    for question in questions {
+        let mut given = answers.iter().filter(|(name, _)| name == question.name);
+        let answer = match (given.next(), given.next()) {
+            (Some((_, answer)), None) => *answer,
+            (Some(_), Some(_)) => return Err(("check-twice", format!("`{}` is answered twice", question.name))),
+            (None, _) if approving => {
+                return Err(("check-missing", format!("`{}` is not answered: {}", question.name, question.words)));
+            }
+            (None, _) => continue,
+        };
+        if approving && answer != question.right {
+            let why = format!("with this answer to `{}` a notice is not released: {}", question.name, question.words);
+            return Err(("check-failed", why));
+        }
+        checks.push(Check { question: question.words.to_owned(), answer });
+    }
+    Ok(checks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desk::Via;
+
+    fn report(report_type: ReportType) -> Report {
+        Report {
+            report_type,
+            title: "EXERCISE".to_owned(),
+            text: String::new(),
+            entities: None,
+            place: None,
+            time: None,
+            evaluation: None,
+            language: None,
+            source: None,
+        }
+    }
+
+    #[test]
+    fn what_is_narrow_or_a_notice_needs_a_second_officer() {
+        let check = |tlp, codes: &[Code], report_type, expect| {
+            let codes = (!codes.is_empty()).then(|| codes.to_vec());
+            let handling = Handling { codes, ..Handling::with(tlp) };
+            assert_eq!(four_eyes_needed(&handling, &report(report_type)), expect, "{handling:?} {report_type:?}");
+        };
+        for tlp in [Tlp::Clear, Tlp::Green, Tlp::Amber, Tlp::AmberStrict] {
+            check(tlp, &[], ReportType::Incident, None);
+            check(tlp, &[Code::H0], ReportType::Warning, None);
+            for code in [Code::H1, Code::H2, Code::H3] {
+                check(tlp, &[Code::H0, code], ReportType::Information, Some(Demand::Codes));
+            }
+            check(tlp, &[], ReportType::Notice, Some(Demand::Notice));
+        }
+        check(Tlp::Red, &[], ReportType::Seizure, Some(Demand::Red));
+        check(Tlp::Red, &[Code::H1], ReportType::Notice, Some(Demand::Notice));
+    }
+
+    #[test]
+    fn nobody_is_second_to_oneself() {
+        let officer = |name: &str| Caller {
+            officer: Some(name.parse().unwrap()),
+            via: Via::Session,
+            ..Caller::operator()
+        };
+        let author = "d3-night".parse().ok();
+        assert!(!is_another(&officer("d3-night"), author.as_ref()));
+        assert!(is_another(&officer("s1-day"), author.as_ref()));
+        assert!(!is_another(&officer("s1-day"), None));
+        assert!(is_another(&Caller::operator(), author.as_ref()) && is_another(&Caller::operator(), None));
+    }
+
+    #[test]
+    fn a_notice_goes_with_every_answer_and_the_right_ones_only() {
+        let right: Vec<_> = QUESTIONS.iter().map(|question| (question.name.to_owned(), question.right)).collect();
+        let taken = checks(&QUESTIONS, &right, true).unwrap();
+        assert_eq!(taken.len(), QUESTIONS.len());
+        assert_eq!((taken[0].question.as_str(), taken[0].answer), (QUESTIONS[0].words, true));
+        for place in 0..right.len() {
+            let name = |answers: &[(String, bool)]| checks(&QUESTIONS, answers, true).unwrap_err().0;
+            let (mut wrong, mut fewer, mut more) = (right.clone(), right.clone(), right.clone());
+            wrong[place].1 = !wrong[place].1;
+            assert_eq!(name(&wrong), "check-failed");
+            // Whoever rejects may answer as it is, and need not answer all.
+            assert!(checks(&QUESTIONS, &wrong, false).is_ok());
+            fewer.remove(place);
+            assert_eq!(name(&fewer), "check-missing");
+            assert_eq!(checks(&QUESTIONS, &fewer, false).unwrap().len(), QUESTIONS.len() - 1);
+            more.push(right[place].clone());
+            assert_eq!(name(&more), "check-twice");
+        }
+        let other = [("weather".to_owned(), true)];
+        assert_eq!(checks(&QUESTIONS, &other, false).unwrap_err().0, "unknown-check");
+        assert!(checks(questions(Some(Demand::Red)), &[], true).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,76 @@
+//! Records that stand or fall together, with what the ledger says of how they came about.
+
+use std::sync::Arc;
+
+use mufakat_exchange::{Directory, Leaf, Refusal, Submission, What};
+use mufakat_record::{Act, RecordId, SigningKey};
+use mufakat_store::Sqlite;
+use rand_chacha::rand_core::Rng;
+
+use crate::clock;
+use crate::node::Node;
+use crate::share::NotShared;
+use crate::writer::{Fault, refusal};
+
+/// How often records are signed again when the register changes under them.
+const TRIES: usize = 3;
+
+/// What is signed together.
+pub(super) struct Together {
+    /// The records, in the order in which they get their leaves.
+    pub(super) records: Vec<Submission>,
+    /// What the ledger says was decided, and of which record. It stands behind them.
+    pub(super) decided: Option<(RecordId, Act)>,
+}
+
+/// Signs and submits records, all or none, in one transaction. `fits` is asked first, within that transaction: it sees every
+/// row as it is then, so of two callers who want what excludes each other, one is refused. Gives the records' ids.
+pub(super) async fn submit(
+    node: &Arc<Node>,
+    compose: impl Fn(&Node, &Directory, &SigningKey) -> Result<Together, NotShared> + Send + Sync + 'static,
+    fits: impl Fn(&Sqlite) -> Result<Result<(), NotShared>, Fault> + Send + Sync + 'static,
+) -> Result<Result<Vec<RecordId>, NotShared>, Fault> {
+    let (compose, fits) = (Arc::new(compose), Arc::new(fits));
+    for _ in 0..TRIES {
+        let (work_node, work) = (Arc::clone(node), Arc::clone(&compose));
+        let signed = tokio::task::spawn_blocking(move || {
+            work(&work_node, &work_node.directory(), &work_node.keyring.load().signer())
+        });
+        let Together { records, decided } = match signed.await.map_err(|e| Fault::Store(e.to_string()))? {
+            Ok(together) => together,
+            Err(no) => return Ok(Err(no)),
+        };
+        let (policy, fits, count) = (node.gate.hash(), Arc::clone(&fits), records.len());
+        let submitted = node.writer.call(move |core| {
+            if let Err(no) = fits(&core.store)? {
+                return Ok(Ok(Err(no)));
+            }
+            let at_ms = clock::now_ms();
+            let result = core.exchange.submit(records, &policy, at_ms, &mut core.random, &core.store);
+            let ids = match refusal(result)? {
+                Ok((batch, ids)) => core.apply(batch).map(|()| ids)?,
+                Err(refused) => return Ok(Err(refused)),
+            };
+            if let Some((record, act)) = decided {
+                let mut salt = [0; 16];
+                core.random.fill_bytes(&mut salt);
+                let leaf = Leaf::about(What::Decision, &record, at_ms, &act.to_detail(), salt);
+                let batch = core.exchange.note(leaf);
+                core.apply(batch)?;
+            }
+            Ok(Ok(Ok(ids)))
+        });
+        match submitted.await? {
+            Ok(outcome) => {
+                if outcome.is_ok() {
+                    node.metrics.records_submitted.inc_by(count as u64);
+                }
+                return Ok(outcome);
+            }
+            Err(Refusal::RegisterChanged) => {}
+            Err(Refusal::Unfit(reason)) => return Ok(Err(reason.into())),
+            Err(Refusal::Unavailable(e)) => return Err(e.into()),
+        }
+    }
+    Ok(Err(NotShared::new("register-changed", "the register keeps changing; try again")))
+}

@@ -1,0 +1,328 @@
+//! Drafts and what becomes of them, and what a release would do. A draft and its content stay home until it is released.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::StatusCode;
+use mufakat_record::kinds::approval::Decision;
+use mufakat_record::{Handling, Header, OfficerId, RecordId, ThreadId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::problem::{Id, Json, Problem};
+use crate::clock;
+use crate::desk::drafts::{self, Opened};
+use crate::desk::{Caller, four_eyes, preview};
+use crate::gate::{Action, Request};
+use crate::node::Node;
+use crate::share::{Envelope, Shared};
+use crate::writer::Fault;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new()
+        .routes(routes!(write_draft))
+        .routes(routes!(show_draft))
+        .routes(routes!(submit_draft))
+        .routes(routes!(approve_draft))
+        .routes(routes!(reject_draft))
+        .routes(routes!(release_draft))
+        .routes(routes!(discard_draft))
+        .routes(routes!(preview_draft))
+        .routes(routes!(preview_release))
+}
+
+/// A draft that is written: an envelope, as it would be shared.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Write {
+    /// What is to be released, as `POST /api/v1/records` takes it, without `key`.
+    #[schema(value_type = Object)]
+    envelope: Envelope,
+    /// The draft in whose place it stands.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    replaces: Option<RecordId>,
+}
+
+/// A record that was put down.
+#[derive(Serialize, ToSchema)]
+struct Made {
+    /// Its id.
+    #[schema(value_type = String)]
+    id: RecordId,
+}
+
+fn made(id: RecordId) -> (StatusCode, axum::Json<Made>) {
+    (StatusCode::CREATED, axum::Json(Made { id }))
+}
+
+/// Writes a draft. Nothing of it leaves.
+#[utoipa::path(
+    post, path = "/api/v1/drafts", operation_id = "write_draft", tag = "drafts", request_body = Write,
+    responses((status = 201, description = "It is on record at home.", body = Made))
+)]
+async fn write_draft(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Json(asked): Json<Write>,
+) -> Result<(StatusCode, axum::Json<Made>), Problem> {
+    if asked.envelope.key.is_some() {
+        return Err(Problem::malformed("`key`: a draft has none; the same draft is released once"));
+    }
+    Ok(made(drafts::write(&node, &caller, asked.envelope, asked.replaces).await??))
+}
+
+/// A question that the second officer answers.
+#[derive(Serialize, ToSchema)]
+struct Asked {
+    /// By which name the answer is given.
+    check: &'static str,
+    /// The question.
+    question: &'static str,
+}
+
+/// Why a second officer must approve something.
+#[derive(Serialize, ToSchema)]
+struct FourEyes {
+    /// The name of the rule.
+    rule: &'static str,
+    /// The same in words.
+    why: &'static str,
+    /// What the second officer is asked.
+    checks: Vec<Asked>,
+}
+
+/// A draft with what became of it.
+#[derive(Serialize, ToSchema)]
+struct ShownDraft {
+    #[schema(value_type = String)]
+    id: RecordId,
+    /// Who wrote it; null when it was handed in at the socket.
+    #[schema(value_type = Option<String>)]
+    by: Option<OfficerId>,
+    /// What it is to become.
+    kind: String,
+    /// The agencies, parties and forums that are to get it.
+    #[schema(value_type = Vec<String>)]
+    to: Vec<mufakat_record::AgencyId>,
+    #[schema(value_type = Object)]
+    handling: Handling,
+    #[schema(value_type = String)]
+    thread: ThreadId,
+    expires: Option<u64>,
+    hidden_audience: bool,
+    /// Name, media type and size of each file.
+    attachments: Vec<Value>,
+    #[schema(value_type = Vec<String>)]
+    about: Vec<RecordId>,
+    /// The report.
+    body: Value,
+    /// What became of it, as a row of the view `drafts`.
+    progress: Value,
+    /// Whether a second officer must approve it.
+    four_eyes: Option<FourEyes>,
+}
+
+/// A draft, what became of it, and what the second officer is asked.
+#[utoipa::path(
+    get, path = "/api/v1/drafts/{id}", operation_id = "show_draft", tag = "drafts",
+    params(("id" = String, Path, description = "The draft.")),
+    responses((status = 200, description = "The draft.", body = ShownDraft))
+)]
+async fn show_draft(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<axum::Json<ShownDraft>, Problem> {
+    let opened = open(&node, &caller, id).await?;
+    let demand = opened.demand();
+    let checks = four_eyes::questions(demand).iter();
+    let checks: Vec<_> = checks.map(|question| Asked { check: question.name, question: question.words }).collect();
+    let body = serde_json::to_value(&opened.report).map_err(|e| Fault::Store(e.to_string()))?;
+    let draft = opened.draft;
+    Ok(axum::Json(ShownDraft {
+        id,
+        by: draft.by,
+        kind: draft.kind,
+        to: draft.to,
+        handling: draft.handling,
+        thread: draft.thread,
+        expires: draft.expires,
+        hidden_audience: draft.hidden_audience,
+        attachments: draft.attachments.iter().flatten().map(drafts::described).collect(),
+        about: draft.about.unwrap_or_default(),
+        body,
+        progress: opened.row,
+        four_eyes: demand.map(|demand| FourEyes { rule: demand.rule(), why: demand.why(), checks }),
+    }))
+}
+
+/// A draft that the caller may read. What it is to become is read under the same rules.
+async fn open(node: &Arc<Node>, caller: &Caller, id: RecordId) -> Result<Opened, Problem> {
+    let opened = drafts::open(node, id).await?.ok_or_else(Problem::not_found)?;
+    if may_read(node, caller, opened.record.header()) { Ok(opened) } else { Err(Problem::not_found()) }
+}
+
+fn may_read(node: &Node, _caller: &Caller, header: &Header) -> bool {
+    let directory = node.directory();
+    let register = directory.chain().current();
+    node.gate.decide(&Request::about(header, Action::Read, &node.me, register, clock::now_s())).allow
+}
+
+/// Puts a draft before a second officer.
+#[utoipa::path(
+    post, path = "/api/v1/drafts/{id}/submit", operation_id = "submit_draft", tag = "drafts",
+    params(("id" = String, Path, description = "The draft.")),
+    responses((status = 201, description = "It waits for a second officer.", body = Made))
+)]
+async fn submit_draft(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<(StatusCode, axum::Json<Made>), Problem> {
+    let opened = open(&node, &caller, id).await?;
+    Ok(made(drafts::submit(&node, &caller, &opened).await??))
+}
+
+/// An answer to a question.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Answered {
+    /// The name of the question.
+    check: String,
+    /// Yes or no.
+    answer: bool,
+}
+
+/// A second officer's word.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Word {
+    /// The answers to what is asked; of a notice all, and to approve it each in the way that lets it go.
+    #[serde(default)]
+    checks: Vec<Answered>,
+    /// Why.
+    #[serde(default)]
+    words: Option<String>,
+}
+
+impl Word {
+    fn answers(&self) -> Vec<(String, bool)> {
+        self.checks.iter().map(|one| (one.check.clone(), one.answer)).collect()
+    }
+}
+
+/// Approves a draft. The caller is another officer than its author.
+#[utoipa::path(
+    post, path = "/api/v1/drafts/{id}/approve", operation_id = "approve_draft", tag = "drafts", request_body = Word,
+    params(("id" = String, Path, description = "The draft.")),
+    responses((status = 201, description = "It can be released.", body = Made))
+)]
+async fn approve_draft(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Id(id): Id,
+    Json(word): Json<Word>,
+) -> Result<(StatusCode, axum::Json<Made>), Problem> {
+    decide(&node, &caller, id, Decision::Approve, word).await
+}
+
+/// Rejects a draft. Its author can write another in its place.
+#[utoipa::path(
+    post, path = "/api/v1/drafts/{id}/reject", operation_id = "reject_draft", tag = "drafts", request_body = Word,
+    params(("id" = String, Path, description = "The draft.")),
+    responses((status = 201, description = "It is not released.", body = Made))
+)]
+async fn reject_draft(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Id(id): Id,
+    Json(word): Json<Word>,
+) -> Result<(StatusCode, axum::Json<Made>), Problem> {
+    decide(&node, &caller, id, Decision::Reject, word).await
+}
+
+async fn decide(
+    node: &Arc<Node>,
+    caller: &Caller,
+    id: RecordId,
+    decision: Decision,
+    word: Word,
+) -> Result<(StatusCode, axum::Json<Made>), Problem> {
+    let opened = open(node, caller, id).await?;
+    let answers = word.answers();
+    Ok(made(drafts::decide(node, caller, &opened, decision, &answers, word.words).await??))
+}
+
+/// What a draft became.
+#[derive(Serialize, ToSchema)]
+struct Became {
+    /// The records; one for each recipient, when the audience is hidden.
+    #[schema(value_type = Vec<Object>)]
+    records: Vec<Shared>,
+}
+
+/// Releases a draft: what it says goes to its audience. Where four eyes are demanded, a second officer approved it, and the
+/// caller is not its author.
+#[utoipa::path(
+    post, path = "/api/v1/drafts/{id}/release", operation_id = "release_draft", tag = "drafts",
+    params(("id" = String, Path, description = "The draft.")),
+    responses((status = 201, description = "It is on its way.", body = Became))
+)]
+async fn release_draft(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<(StatusCode, axum::Json<Became>), Problem> {
+    let opened = open(&node, &caller, id).await?;
+    let records = drafts::release(&node, &caller, &opened).await??;
+    Ok((StatusCode::CREATED, axum::Json(Became { records })))
+}
+
+/// Gives a draft up.
+#[utoipa::path(
+    post, path = "/api/v1/drafts/{id}/discard", operation_id = "discard_draft", tag = "drafts",
+    params(("id" = String, Path, description = "The draft.")),
+    responses((status = 201, description = "It is not released.", body = Made))
+)]
+async fn discard_draft(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<(StatusCode, axum::Json<Made>), Problem> {
+    let opened = open(&node, &caller, id).await?;
+    Ok(made(drafts::discard(&node, &caller, &opened).await??))
+}
+
+/// What releasing a draft would do.
+#[utoipa::path(
+    post, path = "/api/v1/drafts/{id}/preview", operation_id = "preview_draft", tag = "drafts",
+    params(("id" = String, Path, description = "The draft.")),
+    responses((status = 200, description = "Who will read it, who will not, and by which rule.", body = Object))
+)]
+async fn preview_draft(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<axum::Json<Value>, Problem> {
+    let opened = open(&node, &caller, id).await?;
+    let envelope = drafts::envelope(&opened);
+    Ok(axum::Json(preview::preview(&node, &caller, &node.directory(), &envelope)?))
+}
+
+/// What sharing an envelope would do. Nothing is sent and nothing is kept.
+#[utoipa::path(
+    post, path = "/api/v1/preview", operation_id = "preview_release", tag = "drafts",
+    request_body = inline(Object),
+    responses((status = 200, description = "Who will read it, who will not, and by which rule.", body = Object))
+)]
+async fn preview_release(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Json(envelope): Json<Envelope>,
+) -> Result<axum::Json<Value>, Problem> {
+    Ok(axum::Json(preview::preview(&node, &caller, &node.directory(), &envelope)?))
+}

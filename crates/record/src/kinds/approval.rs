@@ -1,0 +1,71 @@
+//! `approval`: a second officer's word on what another one proposed: a draft, or a set of policies.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use super::{Body, refers_once};
+use crate::{Header, OfficerId, Relation};
+
+/// How many questions one approval may answer.
+pub const CHECKS_MAX: usize = 32;
+/// The longest question, in bytes.
+pub const QUESTION_BYTES_MAX: usize = 500;
+/// The longest reason, in bytes.
+pub const WORDS_BYTES_MAX: usize = 2000;
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cbor(index_only)]
+pub enum Decision {
+    /// It may go on.
+    #[n(0)]
+    Approve,
+    /// It may not.
+    #[n(1)]
+    Reject,
+}
+
+/// A question that the second officer had to answer.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cbor(map)]
+pub struct Check {
+    /// The question, in the words in which it was asked.
+    #[n(1)]
+    pub question: String,
+    /// The answer: yes or no.
+    #[n(2)]
+    pub answer: bool,
+}
+
+/// An approval, or a rejection. What it is about stands in the header's references.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[cbor(map)]
+pub struct Approval {
+    /// Who decided; nobody when it was done at the node's socket.
+    #[n(1)]
+    pub by: Option<OfficerId>,
+    /// What was decided.
+    #[n(2)]
+    pub decision: Decision,
+    /// What was asked, and the answers.
+    #[n(3)]
+    pub checks: Vec<Check>,
+    /// Why, in the officer's words.
+    #[n(4)]
+    pub words: Option<String>,
+}
+
+impl Body for Approval {
+    const KIND: &'static str = "approval";
+    const HOME: bool = true;
+
+    fn is_sound(&self, header: &Header) -> bool {
+        let asked = |check: &Check| (1..=QUESTION_BYTES_MAX).contains(&check.question.len());
+        self.checks.len() <= CHECKS_MAX
+            && self.checks.iter().all(asked)
+            && self.words.as_ref().is_none_or(|words| (1..=WORDS_BYTES_MAX).contains(&words.len()))
+            && refers_once(header, Relation::About)
+    }
+}
