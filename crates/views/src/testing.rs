@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use mufakat_record::kinds::{Body, draft, draft_step};
 use mufakat_record::kinds::answer::{Action, Answer};
 use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::report::{Report, ReportType};
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::use_summary::{Use, UseSummary};
+use mufakat_record::kinds::{Body, draft, draft_step};
 use mufakat_record::{
-    Act, AgencyId, Digest, Draft, Handling, Header, How, KeyId, RecordId, Reference, Relation, Role, SigningKey, ThreadId,
-    Tlp, Verified, cbor,
+    Act, AgencyId, Digest, Draft, Handling, Header, How, KeyId, RecordId, Reference, Relation, Role, SigningKey,
+    ThreadId, Tlp, Verified, cbor,
 };
 use proptest::prelude::*;
 
@@ -290,9 +290,9 @@ pub(crate) fn draft_step(on: RecordId, submitted: bool) -> Verified {
 
 /// A summary of one use.
 pub(crate) fn summary(author: &str, to: &str, from: u64, record: RecordId) -> Verified {
-    let used = Use { record, how: How::Read, role: Some(Role::Analyst), purpose: None, count: 2, first: from, last: from };
-    let body =
-        UseSummary { ledger: format!("mufakat/{author}/1"), from, until: from + 1, uses: vec![used] };
+    let used =
+        Use { record, how: How::Read, role: Some(Role::Analyst), purpose: None, count: 2, first: from, last: from };
+    let body = UseSummary { ledger: format!("mufakat/{author}/1"), from, until: from + 1, uses: vec![used] };
     sign(header(author, &[to], UseSummary::KIND), body.to_body())
 }
 

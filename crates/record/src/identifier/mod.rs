@@ -23,7 +23,6 @@ pub const VALUE_BYTES_MAX: usize = 400;
 
 /// A typed identifier, as it was given.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(try_from = "InJson", into = "InJson")]
 #[cbor(map)]
 pub struct Identifier {
@@ -37,6 +36,7 @@ pub struct Identifier {
 
 /// An identifier in JSON: with its canonical form, if it has one.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 struct InJson {
     #[serde(rename = "type")]
@@ -44,6 +44,20 @@ struct InJson {
     value: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     canonical: Option<String>,
+}
+
+#[cfg(feature = "schema")]
+impl utoipa::PartialSchema for Identifier {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        InJson::schema()
+    }
+}
+
+#[cfg(feature = "schema")]
+impl utoipa::ToSchema for Identifier {
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
+        InJson::schemas(schemas);
+    }
 }
 
 impl From<Identifier> for InJson {

@@ -18,7 +18,9 @@ use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::use_summary::{PURPOSE_BYTES_MAX, USES_MAX, Use, UseSummary};
 use mufakat_record::kinds::witness_alarm::WitnessAlarm;
 use mufakat_record::kinds::{self, Body};
-use mufakat_record::{AUDIENCE_MAX, Code, Digest, Evaluation, Header, How, Reason, RecordId, Reference, Relation, SigningKey, sha256};
+use mufakat_record::{
+    AUDIENCE_MAX, Code, Digest, Evaluation, Header, How, Reason, RecordId, Reference, Relation, SigningKey, sha256,
+};
 
 use crate::samples::*;
 

@@ -11,7 +11,7 @@ use mufakat_record::kinds::key_set::KeySet;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::{AgencyId, Digest, RecordId, Verified, cbor};
-use mufakat_views::Event;
+use mufakat_views::{Event, RowChange};
 use rusqlite::params;
 
 use super::rows::UpTo;
@@ -232,7 +232,8 @@ impl<Mode> Sqlite<Mode> {
         let act = project::act(leaf);
         let Some(happening) = project::happening(leaf, record, &removed, act.as_ref()) else { return Ok(()) };
         let event = Event { me: &self.me, leaf: index, at_ms: leaf.at_ms, happening };
-        project::fold(&event, &UpTo { store: self, leaf: index }, &mut |change| self.write_row(change, index))
+        let mut write = |change: &RowChange| self.write_row(change, self.class_of(change, index)?);
+        project::fold(&event, &UpTo { store: self, leaf: index }, &mut write)
     }
 
     /// The agencies that were removed with this leaf.

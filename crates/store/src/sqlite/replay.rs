@@ -48,7 +48,9 @@ impl Reader {
                 let event = Event { me: &self.me, leaf: index, at_ms: leaf.at_ms, happening };
                 let rows = Past { past: &past, now: self, leaf: index };
                 let changes = view.fold(&event, &rows).map_err(|e| Error::Unavailable(e.0))?;
-                changes.iter().try_for_each(|change| past.write_row(change))?;
+                for change in &changes {
+                    past.write_row(change, self.class_of(change, index)?)?;
+                }
             }
             from = to;
             folded(from);
@@ -61,7 +63,7 @@ impl Reader {
         let connection = Connection::open_in_memory().map_err(failed)?;
         connection.execute_batch("PRAGMA journal_mode = OFF; PRAGMA trusted_schema = OFF").map_err(failed)?;
         cap(&connection, Some(bytes_max))?;
-        schema::migrate(&connection, 0)?;
+        schema::make_tables(&connection)?;
         Ok(Sqlite::with(connection, self.path(), self.me.clone(), Options::default(), None))
     }
 
@@ -81,9 +83,8 @@ impl Reader {
             let index = uint(row.get(0).map_err(failed)?);
             let leaf = super::read::leaf(index, row)?;
             let bytes: Option<Vec<u8>> = row.get(6).map_err(failed)?;
-            let wrong = |reason: mufakat_record::Reason| {
-                super::damaged(Part::Record(RecordId(leaf.subject.0)), reason.name())
-            };
+            let wrong =
+                |reason: mufakat_record::Reason| super::damaged(Part::Record(RecordId(leaf.subject.0)), reason.name());
             let record = bytes.map(Verified::from_own_store).transpose().map_err(wrong)?;
             found.push((index, leaf, record));
         }

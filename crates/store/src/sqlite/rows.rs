@@ -11,7 +11,7 @@ use rusqlite::{params, params_from_iter};
 
 use super::pages::list;
 use super::{Sqlite, clamped, damaged, int, uint};
-use crate::{ClassNumber, Error, Page, Part};
+use crate::{ClassNumber, Error, NO_CLASS, Page, Part};
 
 /// Stands around each facet, so that one can be found among others. No facet has it inside.
 pub(super) const SEPARATOR: char = '\u{1f}';
@@ -94,9 +94,16 @@ impl<Mode> Sqlite<Mode> {
         self.one(sql, params![view, key], Raw::read)?.map(|raw| raw.row(view)).transpose()
     }
 
-    /// Writes what a fold gave when it saw a leaf. The content of a row that it replaces or deletes is overwritten where it
-    /// stands.
-    pub(super) fn write_row(&self, change: &RowChange, leaf: u64) -> Result<(), Error> {
+    /// The class of the row that a fold gave when it saw a leaf.
+    pub(super) fn class_of(&self, change: &RowChange, leaf: u64) -> Result<ClassNumber, Error> {
+        match change {
+            RowChange::Put(row) => self.record_class(&row.record, leaf),
+            RowChange::Delete { .. } => Ok(NO_CLASS),
+        }
+    }
+
+    /// Writes what a fold gave. The content of a row that it replaces or deletes is overwritten where it stands.
+    pub(super) fn write_row(&self, change: &RowChange, class: ClassNumber) -> Result<(), Error> {
         let (view, key) = match change {
             RowChange::Put(row) => (row.view, &row.key),
             RowChange::Delete { view, key } => (*view, key),
@@ -116,7 +123,7 @@ impl<Mode> Sqlite<Mode> {
             self.list_anew(view, key, old.as_ref(), None)?;
             return self.execute("DELETE FROM view_key WHERE view = ? AND key = ?", params![view, key]).map(drop);
         };
-        let new = Listed { class: self.record_class(&row.record, leaf)?, facets: facets(row).into_bytes() };
+        let new = Listed { class, facets: facets(row).into_bytes() };
         let body = row.body.to_string();
         let values = params![new.class, int(row.time_ms), row.record.0, new.facets, body.as_bytes()];
         let sql = "INSERT INTO view_row (class, time_ms, record, facets, body) VALUES (?, ?, ?, ?, ?)";

@@ -174,6 +174,12 @@ pub(super) fn kind(connection: &Connection) -> Result<Kind, Error> {
     })
 }
 
+/// Makes the tables of the newest version in an empty database that is not kept.
+pub(super) fn make_tables(connection: &Connection) -> Result<(), Error> {
+    MIGRATIONS.iter().try_for_each(|step| connection.execute_batch(step)).map_err(failed)?;
+    connection.execute_batch("DROP TABLE record_1").map_err(failed)
+}
+
 impl Sqlite {
     /// Brings the schema from one version to the newest, in one transaction.
     pub(super) fn migrate(&mut self, from: u32) -> Result<(), Error> {

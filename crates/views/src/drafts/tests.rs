@@ -60,18 +60,17 @@ fn a_draft_goes_its_way() {
 fn a_row_tells_who_did_what() {
     let draft = draft("EXERCISE title", None);
     let id = draft.id();
-    let steps = [
-        Step::Authored(draft),
-        step(id, Done::Submitted),
-        decision(id, Decision::Approve),
-        step(id, Done::Released),
-    ];
+    let steps =
+        [Step::Authored(draft), step(id, Done::Submitted), decision(id, Decision::Approve), step(id, Done::Released)];
     let rows = MemoryRows::of(&steps);
     let row = &rows.of_view(NAME)[0];
     let has = |name: &str, value: &str| row.facets.iter().any(|(n, v)| *n == name && v == value);
     assert!(has("state", "released") && has("by", "d3-night") && has("kind", "report"), "{:?}", row.facets);
     let body = &row.body;
-    assert_eq!((&body["title"], &body["tlp"], &body["by"]), (&json!("EXERCISE title"), &json!("RED"), &json!("d3-night")));
+    assert_eq!(
+        (&body["title"], &body["tlp"], &body["by"]),
+        (&json!("EXERCISE title"), &json!("RED"), &json!("d3-night"))
+    );
     assert_eq!((&body["submitted"]["by"], &body["decisions"][0]["by"]), (&json!("s1-day"), &json!("s1-day")));
     assert_eq!((&body["decisions"][0]["decision"], &body["records"]), (&json!("approve"), &json!([RecordId([8; 32])])));
 }

@@ -34,8 +34,7 @@ pub const NAME: &str = "inbox";
 
 /// Kinds that nodes exchange among themselves. People see what follows from them elsewhere, as answers in the view `track` and
 /// summaries of use in `used-by`.
-const NOT_FOR_PEOPLE: [&str; 5] =
-    [Answer::KIND, KeySet::KIND, Receipt::KIND, RegisterApproval::KIND, UseSummary::KIND];
+const NOT_FOR_PEOPLE: [&str; 5] = [Answer::KIND, KeySet::KIND, Receipt::KIND, RegisterApproval::KIND, UseSummary::KIND];
 
 /// The view.
 #[derive(Debug, Clone, Copy)]

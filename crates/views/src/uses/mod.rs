@@ -105,7 +105,8 @@ mod tests {
         let record = report("ru-police", &[ME], "EXERCISE secret");
         let id = record.id();
         let refused = Act { refused: Some("clearance".to_owned()), ..act(How::Read) };
-        let steps = [Step::Received(record), Step::Decided(id, refused), Step::Deleted(id), Step::Session(act(How::SignIn))];
+        let steps =
+            [Step::Received(record), Step::Decided(id, refused), Step::Deleted(id), Step::Session(act(How::SignIn))];
         let rows = MemoryRows::of(&steps);
         let found: Vec<_> = rows.of_view(NAME).iter().map(|row| row.body["how"].clone()).collect();
         assert_eq!(found, ["read", "deleted"]);

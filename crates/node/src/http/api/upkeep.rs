@@ -149,7 +149,14 @@ async fn rebuild_views(State(node): State<Arc<Node>>) -> Result<axum::Json<Rebui
 fn count(reader: &Reader, view: &'static str) -> Result<usize, mufakat_store::Error> {
     let (mut rows, mut after) = (0, None::<Vec<u8>>);
     loop {
-        let page = Page { view, after: after.as_deref(), limit: COUNTED_ROWS, facets: &[], newest_first: false, classes: None };
+        let page = Page {
+            view,
+            after: after.as_deref(),
+            limit: COUNTED_ROWS,
+            facets: &[],
+            newest_first: false,
+            classes: None,
+        };
         let found = reader.view_page(&page)?;
         rows += found.len();
         match found.into_iter().last() {
