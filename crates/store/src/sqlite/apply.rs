@@ -232,7 +232,7 @@ impl<Mode> Sqlite<Mode> {
         let act = project::act(leaf);
         let Some(happening) = project::happening(leaf, record, &removed, act.as_ref()) else { return Ok(()) };
         let event = Event { me: &self.me, leaf: index, at_ms: leaf.at_ms, happening };
-        let mut write = |change: &RowChange| self.write_row(change, self.class_of(change, index)?);
+        let mut write = |change: &RowChange| self.write_row(change, self.row_class(change, index)?);
         project::fold(&event, &UpTo { store: self, leaf: index }, &mut write)
     }
 

@@ -49,7 +49,7 @@ impl Reader {
                 let rows = Past { past: &past, now: self, leaf: index };
                 let changes = view.fold(&event, &rows).map_err(|e| Error::Unavailable(e.0))?;
                 for change in &changes {
-                    past.write_row(change, self.class_of(change, index)?)?;
+                    past.write_row(change, self.row_class(change, index)?)?;
                 }
             }
             from = to;

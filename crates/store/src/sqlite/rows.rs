@@ -95,7 +95,7 @@ impl<Mode> Sqlite<Mode> {
     }
 
     /// The class of the row that a fold gave when it saw a leaf.
-    pub(super) fn class_of(&self, change: &RowChange, leaf: u64) -> Result<ClassNumber, Error> {
+    pub(super) fn row_class(&self, change: &RowChange, leaf: u64) -> Result<ClassNumber, Error> {
         match change {
             RowChange::Put(row) => self.record_class(&row.record, leaf),
             RowChange::Delete { .. } => Ok(NO_CLASS),
