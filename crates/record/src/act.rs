@@ -109,6 +109,9 @@ pub enum How {
     /// A session ended: by the officer, by idleness, or because it was revoked.
     #[n(7)]
     SignOut,
+    /// An operation of the API was asked for; its name stands in the note.
+    #[n(8)]
+    Operation,
 }
 
 impl How {
@@ -123,6 +126,7 @@ impl How {
             How::SignIn => "sign-in",
             How::SignInFailed => "sign-in-failed",
             How::SignOut => "sign-out",
+            How::Operation => "operation",
         }
     }
 }

@@ -7,4 +7,4 @@ mod caller;
 mod uses;
 
 pub(crate) use caller::{Caller, Via};
-pub(crate) use uses::{note, note_refusal};
+pub(crate) use uses::{note, note_operation, note_refusal};

@@ -37,6 +37,19 @@ pub(crate) async fn note_refusal(
     put(node, What::Decision, record.unwrap_or(NO_RECORD), act).await
 }
 
+/// Notes that the gate refused the caller an operation of the API.
+pub(crate) async fn note_operation(
+    node: &Arc<Node>,
+    caller: &Caller,
+    operation: &str,
+    rule: &str,
+) -> Result<(), Fault> {
+    let mut act = caller.act(How::Operation, node.gate.hash());
+    act.refused = Some(rule.to_owned());
+    act.note = Some(operation.to_owned());
+    put(node, What::Decision, NO_RECORD, act).await
+}
+
 /// What stands in the place of a record that was never made.
 const NO_RECORD: RecordId = RecordId([0; 32]);
 

@@ -17,6 +17,10 @@ use crate::desk::{Caller, Via};
 const OPERATOR: &str = "(operator)";
 /// The operator's role.
 const OPERATOR_ROLE: &str = "operator";
+/// Whoever has not signed in, among officers.
+const NOBODY: &str = "(nobody)";
+/// The role of every officer who is signed in.
+const OFFICER_ROLE: &str = "officer";
 
 macro_rules! types {
     ($($name:ident = $text:literal;)*) => {
@@ -67,15 +71,22 @@ impl Question {
     }
 
     /// Whether a caller may have an operation of the API carried out.
-    pub(super) fn about_operation(caller: &Caller, me: &AgencyId, operation: &str) -> Result<Self, String> {
+    pub(super) fn about_operation(caller: Option<&Caller>, me: &AgencyId, operation: &str) -> Result<Self, String> {
+        let action = uid(&OPERATION, operation);
+        let node = Entity::with_uid(uid(&NODE, me.as_str()));
+        let Some(caller) = caller else {
+            let me = ("me".to_owned(), text(me.as_str()));
+            let context = [me, ("purposes".into(), Value::new_set([])), ("any_purpose".into(), Value::new_bool(false))];
+            let in_scope = ("in_scope".to_owned(), Value::new_bool(true));
+            return Self::new(nobody()?, action, node, context.into_iter().chain([in_scope]).collect());
+        };
         let in_scope = match &caller.via {
             Via::Token { scopes } if !scopes.is_empty() => scopes.iter().any(|scope| scope == operation),
             _ => true,
         };
         let mut context: Attributes = asked(caller, me).into();
         context.push(("in_scope".into(), Value::new_bool(in_scope)));
-        let node = Entity::with_uid(uid(&NODE, me.as_str()));
-        Self::new(officer(caller)?, uid(&OPERATION, operation), node, context)
+        Self::new(officer(caller)?, action, node, context)
     }
 
     /// Asks the rules that can matter.
@@ -169,10 +180,18 @@ fn officer(caller: &Caller) -> Result<Entity, String> {
     let roles: HashSet<_> = if operator {
         HashSet::from([uid(&ROLE, OPERATOR_ROLE)])
     } else {
-        caller.roles.iter().map(|role| uid(&ROLE, role.name())).collect()
+        caller.roles.iter().map(|role| role.name()).chain([OFFICER_ROLE]).map(|role| uid(&ROLE, role)).collect()
     };
-    let attributes =
-        HashMap::from([("name".to_owned(), text(name)), ("clearance".to_owned(), level(caller.clearance))]);
+    principal(name, caller.clearance, roles)
+}
+
+/// Whoever has not signed in.
+fn nobody() -> Result<Entity, String> {
+    principal(NOBODY, Tlp::Clear, HashSet::new())
+}
+
+fn principal(name: &str, clearance: Tlp, roles: HashSet<EntityUid>) -> Result<Entity, String> {
+    let attributes = HashMap::from([("name".to_owned(), text(name)), ("clearance".to_owned(), level(clearance))]);
     Entity::new(uid(&OFFICER, name), attributes, roles).map_err(|e| e.to_string())
 }
 

@@ -7,6 +7,7 @@
 //! which rules somebody decided.
 
 mod ask;
+mod classes;
 mod policies;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,9 @@ use mufakat_record::{AgencyId, Code, Digest, Handling, Header};
 
 use crate::desk::Caller;
 
+pub(crate) use classes::{CLASS_UNKNOWN, Class, ClassNumber, Standing};
+#[cfg(test)]
+pub(crate) use policies::operations;
 pub use policies::{Flaw, Policies, PolicyFile};
 
 /// The name that stands in a decision that allows.
@@ -222,12 +226,13 @@ impl Decision {
 #[derive(Debug)]
 pub struct Gate {
     policies: ArcSwap<Policies>,
+    cache: classes::Cache,
 }
 
 impl Gate {
     /// The gate with the default rules.
     pub fn new() -> Self {
-        Self { policies: ArcSwap::new(Policies::default_set()) }
+        Self { policies: ArcSwap::new(Policies::default_set()), cache: classes::Cache::default() }
     }
 
     /// Puts a policy set into force. What is asked from now on is decided by it.
@@ -245,8 +250,9 @@ impl Gate {
         self.policies.load().hash()
     }
 
-    /// Decides whether a caller may have an operation of the API carried out, by its name in the API's description.
-    pub(crate) fn decide_operation(&self, caller: &Caller, me: &AgencyId, operation: &str) -> Decision {
+    /// Decides whether a caller may have an operation of the API carried out, by its name in the API's description. Whoever has not
+    /// signed in is nobody, and may do what signing in takes.
+    pub(crate) fn decide_operation(&self, caller: Option<&Caller>, me: &AgencyId, operation: &str) -> Decision {
         let policies = self.policies.load();
         match ask::Question::about_operation(caller, me, operation).and_then(|question| question.ask(&policies)) {
             Ok(found) => found.decision(operation, |_| None),

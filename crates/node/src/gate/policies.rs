@@ -260,7 +260,7 @@ fn kept(name: &str) -> &'static str {
 /// which changes no decision and spares most of the work.
 fn slices(all: &PolicySet) -> HashMap<EntityUid, Slice> {
     let schema = &*READ_SCHEMA;
-    let actions = schema.action_entities().unwrap_or_else(|_| Entities::empty());
+    let entities = schema.action_entities().unwrap_or_else(|_| Entities::empty());
     let mut sets: HashMap<EntityUid, PolicySet> = HashMap::new();
     for policy in all.policies() {
         let of: BTreeSet<_> = policy.get_valid_request_envs(schema).map(|env| env.action().clone()).collect();
@@ -270,13 +270,22 @@ fn slices(all: &PolicySet) -> HashMap<EntityUid, Slice> {
         }
     }
     let slice = |uid: &EntityUid| {
-        let groups = actions.ancestors(uid).into_iter().flatten().chain([uid]);
-        let known = groups.filter_map(|uid| actions.get(uid).cloned());
+        let groups = entities.ancestors(uid).into_iter().flatten().chain([uid]);
+        let known = groups.filter_map(|uid| entities.get(uid).cloned());
         let action = Entities::from_entities(known, None).unwrap_or_else(|_| Entities::empty());
         (uid.clone(), Slice { policies: sets.remove(uid).unwrap_or_default(), action })
     };
-    let groups: BTreeSet<_> = schema.action_groups().cloned().collect();
-    schema.actions().filter(|uid| !groups.contains(uid)).map(slice).collect()
+    // A group applies to nothing by itself.
+    let actions: BTreeSet<_> = schema.request_envs().map(|env| env.action().clone()).collect();
+    actions.iter().map(slice).collect()
+}
+
+/// The names of all operations of the API that the schema knows.
+#[cfg(test)]
+pub(crate) fn operations() -> impl Iterator<Item = String> {
+    let set = Policies::default_set();
+    let of_api: Vec<_> = set.slices.keys().filter(|uid| uid.type_name().namespace() == "Api").cloned().collect();
+    of_api.into_iter().map(|uid| uid.id().unescaped().to_owned())
 }
 
 fn hash(files: &[PolicyFile]) -> Digest {

@@ -411,7 +411,7 @@ fn a_refusal_names_who_it_is_about() {
 #[test]
 fn operations_are_decided_by_role_and_token() {
     let gate = Gate::new();
-    let ask = |caller: &Caller, operation: &str| gate.decide_operation(caller, &id("vn-police"), operation).rule;
+    let ask = |caller: &Caller, operation: &str| gate.decide_operation(Some(caller), &id("vn-police"), operation).rule;
     let analyst = officer(Role::Analyst);
     assert_eq!(ask(&analyst, "show_record"), "none");
     assert_eq!(ask(&analyst, "rotate_keys"), NOTHING_PERMITS);
@@ -428,6 +428,11 @@ fn operations_are_decided_by_role_and_token() {
     // Not even the operator does what the policy does not know, and a group is not an operation.
     for unknown in ["no_such_operation", "operations", "everyone", ""] {
         assert_eq!(ask(&Caller::operator(), unknown), UNKNOWN_OPERATION);
+    }
+    let nobody = |operation: &str| gate.decide_operation(None, &id("vn-police"), operation).rule;
+    for operation in operations() {
+        assert_eq!(ask(&Caller::operator(), &operation), "none", "{operation}");
+        assert_eq!(nobody(&operation), NOTHING_PERMITS, "{operation}");
     }
 }
 
@@ -546,4 +551,45 @@ fn names_mean_what_the_audience_makes_of_them() {
     ] {
         assert_eq!(Named::find(&id(name), &register()), expect, "{name}");
     }
+}
+
+#[test]
+fn lists_hold_only_classes_that_may_be_listed() {
+    let class = |author: &str, handling: Handling| Class {
+        author: id(author),
+        audience: ids(&["ru-police", "vn-police"]),
+        handling,
+        kind: "report".into(),
+    };
+    let store = [
+        (1, class("vn-police", Handling::with(Tlp::Green))),
+        (2, class("vn-police", Handling::with(Tlp::Red))),
+        (4, class("ru-police", Handling::with(Tlp::Amber))),
+        (5, Class { audience: ids(&["id-coastguard"]), ..class("ru-police", Handling::with(Tlp::Clear)) }),
+    ];
+    let gate = Gate::new();
+    let (me, register) = (id("vn-police"), register());
+    let ask = |caller: &Caller, action: Action<'_>, register_hash: Digest, known: usize| {
+        let mut asked = None;
+        let standing = Standing { me: &me, register: &register, register_hash };
+        let allowed = gate.classes(caller, action, standing, |after| {
+            asked = Some(after);
+            Ok::<_, ()>(store[..known].iter().filter(|(number, _)| *number > after).cloned().collect())
+        });
+        (allowed.unwrap().to_vec(), asked)
+    };
+    let (one, other) = (Digest([1; 32]), Digest([2; 32]));
+    let green = Caller { clearance: Tlp::Amber, ..officer(Role::Analyst) };
+    assert_eq!(ask(&green, Action::List, one, 2), (vec![1], Some(0)));
+    // What is new is asked for after what was decided on.
+    assert_eq!(ask(&green, Action::List, one, 4), (vec![1, 4], Some(2)));
+    assert_eq!(ask(&green, Action::List, one, 4), (vec![1, 4], Some(5)));
+    assert_eq!(ask(&Caller::operator(), Action::List, one, 4).0, [CLASS_UNKNOWN, 1, 2, 4]);
+    // Another caller, action, register or policy is another question.
+    assert_eq!(ask(&officer(Role::Analyst), Action::List, one, 4), (vec![1, 2, 4], Some(0)));
+    assert_eq!(ask(&officer(Role::Auditor), Action::Search, one, 4), (vec![], Some(0)));
+    assert_eq!(ask(&green, Action::Search, one, 4), (vec![1, 4], Some(0)));
+    assert_eq!(ask(&green, Action::List, other, 4).1, Some(0));
+    gate.enforce(added(r#"@id("own") @why("y") forbid (principal, action == Action::"list", resource) when { resource.author == "vn-police" };"#).unwrap());
+    assert_eq!(ask(&green, Action::List, one, 4), (vec![4], Some(0)));
 }

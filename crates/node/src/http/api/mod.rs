@@ -12,6 +12,7 @@ mod events;
 mod keys;
 pub(crate) mod openapi;
 mod parcels;
+mod permit;
 pub(crate) mod problem;
 mod records;
 pub(crate) mod register;
@@ -59,6 +60,7 @@ fn routes(node: &Arc<Node>) -> Router {
     routes
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn_with_state(Arc::clone(node), permit::permit))
         .layer(from_fn_with_state(operations, openapi::name_operation))
         .layer(DefaultBodyLimit::max(node.config.limits.api_body_bytes_max))
         .layer(from_fn_with_state(Arc::clone(node), count))
