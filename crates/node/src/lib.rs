@@ -16,6 +16,7 @@ pub mod logs;
 pub mod metrics;
 pub mod net;
 mod node;
+mod policy;
 mod serve;
 mod share;
 mod waiting;

@@ -239,6 +239,7 @@ async fn running(
         ledger_size,
         stop: stop.clone(),
     });
+    crate::policy::enforce(&node).await?;
     if let Err(no) = keys::publish(&node, Keyring::clone(&node.keyring.load())).await? {
         return Err(Fault::Store(format!("the key set could not be made: {}", no.detail)).into());
     }

@@ -6,6 +6,7 @@
 
 pub mod drafts;
 pub mod inbox;
+pub mod policies;
 pub mod refused;
 pub mod registry;
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mufakat_record::kinds::answer::{Action, Answer};
+use mufakat_record::kinds::approval::{Approval, Decision};
 use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::policy_set::{PolicyFile, PolicySet};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::report::{Report, ReportType};
 use mufakat_record::kinds::retraction::Retraction;
@@ -288,6 +290,21 @@ pub(crate) fn draft_step(on: RecordId, submitted: bool) -> Verified {
     sign(about(ME, &[ME], draft_step::DraftStep::KIND, Relation::About, on), body.to_body())
 }
 
+/// A set of policies with a number of files.
+pub(crate) fn policy_set(name: &str, by: Option<&str>, files: usize) -> Verified {
+    let file = PolicyFile { name: "exercise.cedar".to_owned(), text: "// EXERCISE".to_owned() };
+    let by = by.map(|by| by.parse().unwrap());
+    let body = PolicySet { by, name: name.to_owned(), files: vec![file; files], tests: None };
+    sign(header(ME, &[ME], PolicySet::KIND), body.to_body())
+}
+
+/// What an officer said about a draft or a set of policies.
+pub(crate) fn approval(by: Option<&str>, decision: Decision, on: RecordId) -> Verified {
+    let by = by.map(|by| by.parse().unwrap());
+    let body = Approval { by, decision, checks: Vec::new(), words: None };
+    sign(about(ME, &[ME], Approval::KIND, Relation::About, on), body.to_body())
+}
+
 /// A summary of one use.
 pub(crate) fn summary(author: &str, to: &str, from: u64, record: RecordId) -> Verified {
     let used =
@@ -298,9 +315,9 @@ pub(crate) fn summary(author: &str, to: &str, from: u64, record: RecordId) -> Ve
 
 /// A random history that a node can have: what it is about comes before what is said about it.
 pub(crate) fn histories() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec((0..17u8, any::<prop::sample::Index>(), 0..3usize, any::<bool>()), 1..60).prop_map(
+    prop::collection::vec((0..19u8, any::<prop::sample::Index>(), 0..3usize, any::<bool>()), 1..60).prop_map(
         |choices| {
-            let (mut received, mut authored) = (Vec::new(), Vec::new());
+            let (mut received, mut authored, mut sets) = (Vec::new(), Vec::new(), Vec::new());
             let steps = choices.into_iter().enumerate().map(|(leaf, (what, which, partner, flag))| {
                 let (from, title) = (PARTNERS[partner], format!("EXERCISE {leaf}"));
                 let one_of = |ids: &[RecordId]| (!ids.is_empty()).then(|| *which.get(ids));
@@ -342,6 +359,16 @@ pub(crate) fn histories() -> impl Strategy<Value = Vec<Step>> {
                         let (author, to) = if flag { (ME, from) } else { (from, ME) };
                         let summary = summary(author, to, leaf as u64, id);
                         if flag { Step::Authored(summary) } else { Step::Received(summary) }
+                    }),
+                    17 => {
+                        let set = policy_set(["drugs", "nights"][usize::from(flag)], Some("one"), partner.min(1));
+                        sets.push(set.id());
+                        Some(Step::Authored(set))
+                    }
+                    18 => one_of(&sets).map(|on| {
+                        let by = [None, Some("one"), Some("two")][partner];
+                        let decision = if flag { Decision::Approve } else { Decision::Reject };
+                        Step::Authored(approval(by, decision, on))
                     }),
                     _ if flag => Some(Step::Removed(vec![agency(from)])),
                     _ => Some(Step::Rejected(RecordId([leaf as u8; 32]), "wrong-signature")),

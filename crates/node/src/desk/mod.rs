@@ -4,7 +4,9 @@
 //! it to the gate, and note with it what was done.
 
 mod caller;
+mod classes;
 mod uses;
 
 pub(crate) use caller::{Caller, Via};
+pub(crate) use classes::classes;
 pub(crate) use uses::{note, note_operation, note_refusal};

@@ -97,11 +97,31 @@ impl Question {
         Ok(Found::read(policies, &AUTHORIZER.is_authorized(&self.request, &slice.policies, &entities)))
     }
 
-    /// Asks every rule of a set, as Cedar does it by itself.
-    pub(super) fn ask_all(&self, all: &PolicySet, actions: &cedar_policy::Entities) -> bool {
-        let entities = actions.clone().add_entities([self.principal.clone(), self.resource.clone()], None);
-        entities
-            .is_ok_and(|entities| AUTHORIZER.is_authorized(&self.request, all, &entities).decision() == Answer::Allow)
+    /// The question with everything that Cedar needs to answer it, for whoever measures Cedar by itself.
+    pub(super) fn laid_out(self, policies: &Policies) -> Option<(cedar_policy::Request, Entities)> {
+        let entities = policies.slice(&self.action)?.action.clone().add_entities([self.principal, self.resource], None);
+        Some((self.request, entities.ok()?))
+    }
+}
+
+/// Asks every rule of a set.
+pub(super) fn ask_all(policies: &Policies, request: &cedar_policy::Request, entities: &Entities) -> bool {
+    AUTHORIZER.is_authorized(request, policies.all(), entities).decision() == Answer::Allow
+}
+
+/// Decides whether a caller may have an operation of the API carried out.
+pub(super) fn operation(policies: &Policies, caller: Option<&Caller>, me: &AgencyId, operation: &str) -> Decision {
+    match Question::about_operation(caller, me, operation).and_then(|question| question.ask(policies)) {
+        Ok(found) => found.decision(operation, |_| None),
+        Err(why) => refused(RULE_FAILED, why),
+    }
+}
+
+/// Decides whether a caller may page through a view.
+pub(super) fn view(policies: &Policies, caller: &Caller, me: &AgencyId, view: &str) -> Decision {
+    match Question::about_view(caller, me, view).and_then(|question| question.ask(policies)) {
+        Ok(found) => found.decision(view, |_| None),
+        Err(why) => refused(RULE_FAILED, why),
     }
 }
 
@@ -202,7 +222,9 @@ fn record(request: &Request<'_>) -> Result<Entity, String> {
         texts(eyes.map(|eyes| eyes.officer.as_str().to_owned()).collect::<Vec<_>>())
     };
     let controlled = request.has(Code::H2) || handling.orcon == Some(true);
-    let caveat = handling.caveat.as_ref().is_some_and(|caveat| !caveat.trim().is_empty());
+    // Of a class of records it is only known that there is a caveat; whether it says something matters when it is released.
+    let released = matches!(request.action, Action::Release { .. });
+    let caveat = handling.caveat.as_ref().is_some_and(|caveat| !released || !caveat.trim().is_empty());
     let attributes: HashMap<_, _> = [
         ("author", text(request.author.as_str())),
         ("party", text(request.party_of(request.author).map_or("", AgencyId::as_str))),

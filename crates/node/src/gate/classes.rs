@@ -6,33 +6,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mufakat_record::{AgencyId, Digest, Handling, Tlp};
+use mufakat_record::{AgencyId, Digest, Tlp};
+use mufakat_store::{Class, ClassNumber, NO_CLASS};
 
 use super::{Action, Gate, Request};
 use crate::desk::{Caller, Via};
 
-/// The number of a class in the store.
-pub(crate) type ClassNumber = u32;
-
-/// Stands for rows about no record that is held, and for records whose class the store did not keep. In lists they are the
-/// operator's.
-pub(crate) const CLASS_UNKNOWN: ClassNumber = 0;
-
 /// For how many callers and actions decisions are kept.
 const CALLERS_KEPT: usize = 512;
-
-/// What the decision on a record in a list depends on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Class {
-    /// The author.
-    pub(crate) author: AgencyId,
-    /// The audience.
-    pub(crate) audience: Vec<AgencyId>,
-    /// The handling.
-    pub(crate) handling: Handling,
-    /// The kind.
-    pub(crate) kind: String,
-}
 
 /// For whom and under what decisions were made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -96,7 +77,8 @@ impl Gate {
         let fresh = known.is_none();
         let mut decided = known.unwrap_or_default();
         if fresh && key.operator {
-            Arc::make_mut(&mut decided.allowed).push(CLASS_UNKNOWN);
+            // Rows of no class are for whoever may see everything.
+            Arc::make_mut(&mut decided.allowed).push(NO_CLASS);
         }
         let new = new(decided.through)?;
         if new.is_empty() && !fresh {

@@ -7,8 +7,11 @@
 //! which rules somebody decided.
 
 mod ask;
+pub mod cases;
 mod classes;
+mod explain;
 mod policies;
+mod preview;
 #[cfg(test)]
 mod tests;
 
@@ -20,10 +23,14 @@ use mufakat_record::{AgencyId, Code, Digest, Handling, Header};
 
 use crate::desk::Caller;
 
-pub(crate) use classes::{CLASS_UNKNOWN, Class, ClassNumber, Standing};
+pub(crate) use classes::Standing;
 #[cfg(test)]
 pub(crate) use policies::operations;
-pub use policies::{Flaw, Policies, PolicyFile};
+pub(crate) use explain::{Explanation, explain};
+pub use mufakat_record::kinds::policy_set::PolicyFile;
+pub(crate) use policies::Rule;
+pub use policies::{Flaw, Policies, SCHEMA};
+pub(crate) use preview::{Preview, preview};
 
 /// The name that stands in a decision that allows.
 const NO_RULE: &str = "none";
@@ -227,12 +234,18 @@ impl Decision {
 pub struct Gate {
     policies: ArcSwap<Policies>,
     cache: classes::Cache,
+    /// Held by whoever changes the policy.
+    pub(crate) changing: tokio::sync::Mutex<()>,
 }
 
 impl Gate {
     /// The gate with the default rules.
     pub fn new() -> Self {
-        Self { policies: ArcSwap::new(Policies::default_set()), cache: classes::Cache::default() }
+        Self {
+            policies: ArcSwap::new(Policies::default_set()),
+            cache: classes::Cache::default(),
+            changing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Puts a policy set into force. What is asked from now on is decided by it.
@@ -253,20 +266,12 @@ impl Gate {
     /// Decides whether a caller may have an operation of the API carried out, by its name in the API's description. Whoever has not
     /// signed in is nobody, and may do what signing in takes.
     pub(crate) fn decide_operation(&self, caller: Option<&Caller>, me: &AgencyId, operation: &str) -> Decision {
-        let policies = self.policies.load();
-        match ask::Question::about_operation(caller, me, operation).and_then(|question| question.ask(&policies)) {
-            Ok(found) => found.decision(operation, |_| None),
-            Err(why) => ask::refused(RULE_FAILED, why),
-        }
+        ask::operation(&self.policies.load(), caller, me, operation)
     }
 
     /// Decides whether a caller may page through a view.
     pub(crate) fn decide_view(&self, caller: &Caller, me: &AgencyId, view: &str) -> Decision {
-        let policies = self.policies.load();
-        match ask::Question::about_view(caller, me, view).and_then(|question| question.ask(&policies)) {
-            Ok(found) => found.decision(view, |_| None),
-            Err(why) => ask::refused(RULE_FAILED, why),
-        }
+        ask::view(&self.policies.load(), caller, me, view)
     }
 
     /// Decides. The same request under the same rules always gets the same decision.

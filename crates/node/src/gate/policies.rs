@@ -6,10 +6,11 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use cedar_policy::{Effect, Entities, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
 use mufakat_record::Digest;
-use serde::{Deserialize, Serialize};
+use mufakat_record::kinds::policy_set::PolicyFile;
+use serde::Serialize;
 
 /// How many rules an agency may add.
-pub const RULES_MAX: usize = 500;
+pub(super) const RULES_MAX: usize = 500;
 /// The longest name of a rule, in bytes.
 const NAME_BYTES_MAX: usize = 60;
 /// The longest sentence of a rule, in bytes.
@@ -38,16 +39,6 @@ static DEFAULT_SET: LazyLock<Arc<Policies>> = LazyLock::new(|| {
     // The texts are part of the program; a test reads them.
     Arc::new(Policies::read(&[]).expect("the default policy set of the program"))
 });
-
-/// A text with rules.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PolicyFile {
-    /// The name of the file.
-    pub name: String,
-    /// The rules.
-    pub text: String,
-}
 
 /// What is wrong with a text, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
@@ -140,6 +131,14 @@ impl Policies {
         if flaws.is_empty() { Self::put_together(found, files) } else { Err(flaws) }
     }
 
+    /// The default set and a prohibition of everything for everybody but the operator: what a node goes by whose own policy cannot
+    /// be read.
+    pub(crate) fn locked() -> Self {
+        let text = include_str!("default/locked.cedar").to_owned();
+        // The text is part of the program; a test reads it.
+        Self::read(&[PolicyFile { name: "locked.cedar".to_owned(), text }]).expect("the locked policy set of the program")
+    }
+
     fn put_together(found: Vec<(Policy, Rule, &str, &str)>, files: &[PolicyFile]) -> Result<Self, Vec<Flaw>> {
         let mut all = PolicySet::new();
         let (mut rules, mut places, mut texts) = (Vec::new(), HashMap::new(), Vec::new());
@@ -192,7 +191,7 @@ impl Policies {
         self.slices.get(action)
     }
 
-    /// Every rule.
+    /// Every rule, as one set for Cedar.
     pub(super) fn all(&self) -> &PolicySet {
         &self.all
     }

@@ -3,6 +3,8 @@
 use mufakat_record::kinds::register_version::{Agency, Forum, Party, Rules};
 use mufakat_record::{Eyes, Role, Tlp};
 
+use mufakat_store::{Class, NO_CLASS};
+
 use super::*;
 use crate::desk::Via;
 
@@ -584,7 +586,7 @@ fn lists_hold_only_classes_that_may_be_listed() {
     // What is new is asked for after what was decided on.
     assert_eq!(ask(&green, Action::List, one, 4), (vec![1, 4], Some(2)));
     assert_eq!(ask(&green, Action::List, one, 4), (vec![1, 4], Some(5)));
-    assert_eq!(ask(&Caller::operator(), Action::List, one, 4).0, [CLASS_UNKNOWN, 1, 2, 4]);
+    assert_eq!(ask(&Caller::operator(), Action::List, one, 4).0, [NO_CLASS, 1, 2, 4]);
     // Another caller, action, register or policy is another question.
     assert_eq!(ask(&officer(Role::Analyst), Action::List, one, 4), (vec![1, 2, 4], Some(0)));
     assert_eq!(ask(&officer(Role::Auditor), Action::Search, one, 4), (vec![], Some(0)));

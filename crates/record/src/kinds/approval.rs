@@ -15,6 +15,7 @@ pub const WORDS_BYTES_MAX: usize = 2000;
 
 /// What was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[cbor(index_only)]
 pub enum Decision {
@@ -57,6 +58,18 @@ pub struct Approval {
     pub words: Option<String>,
 }
 
+impl Approval {
+    /// Whether the officer who decided is another one than who proposed. Two are told apart by their pseudonyms; whoever holds
+    /// the node's socket is the agency, and decides alone.
+    pub fn is_by_another(&self, proposed_by: Option<&OfficerId>) -> bool {
+        match (&self.by, proposed_by) {
+            (None, _) => true,
+            (Some(by), Some(other)) => by != other,
+            (Some(_), None) => false,
+        }
+    }
+}
+
 impl Body for Approval {
     const KIND: &'static str = "approval";
     const HOME: bool = true;
@@ -67,5 +80,21 @@ impl Body for Approval {
             && self.checks.iter().all(asked)
             && self.words.as_ref().is_none_or(|words| (1..=WORDS_BYTES_MAX).contains(&words.len()))
             && refers_once(header, Relation::About)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_officers_or_the_operator() {
+        let officer = |name: &str| -> Option<OfficerId> { Some(name.parse().unwrap()) };
+        let by = |by| Approval { by, decision: Decision::Approve, checks: Vec::new(), words: None };
+        assert!(by(officer("one")).is_by_another(officer("two").as_ref()));
+        assert!(!by(officer("one")).is_by_another(officer("one").as_ref()));
+        // Whoever proposed it at the socket may be the same person.
+        assert!(!by(officer("one")).is_by_another(None));
+        assert!(by(None).is_by_another(officer("one").as_ref()) && by(None).is_by_another(None));
     }
 }

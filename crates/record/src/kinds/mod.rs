@@ -7,6 +7,7 @@ pub mod correction;
 pub mod draft;
 pub mod draft_step;
 pub mod key_set;
+pub mod policy_set;
 pub mod receipt;
 pub mod register_approval;
 pub mod register_version;
@@ -83,6 +84,7 @@ pub const KINDS: &[(&str, Check)] = &[
     (draft::Draft::KIND, check_as::<draft::Draft>),
     (draft_step::DraftStep::KIND, check_as::<draft_step::DraftStep>),
     (key_set::KeySet::KIND, check_as::<key_set::KeySet>),
+    (policy_set::PolicySet::KIND, check_as::<policy_set::PolicySet>),
     (receipt::Receipt::KIND, check_as::<receipt::Receipt>),
     (register_approval::RegisterApproval::KIND, check_as::<register_approval::RegisterApproval>),
     (register_version::RegisterVersion::KIND, check_as::<register_version::RegisterVersion>),

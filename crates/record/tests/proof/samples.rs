@@ -11,6 +11,7 @@ use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::draft::Draft as DraftBody;
 use mufakat_record::kinds::draft_step::{DraftStep, Step};
 use mufakat_record::kinds::key_set::{KeySet, Sealing, Signing};
+use mufakat_record::kinds::policy_set::{PolicyFile, PolicySet};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::register_approval::RegisterApproval;
 use mufakat_record::kinds::register_version::{Agency, Forum, Party, RegisterVersion, Rules};
@@ -257,6 +258,17 @@ pub(crate) fn use_summary() -> UseSummary {
     UseSummary { ledger: "mufakat/vn-police/1".to_owned(), from: 0, until: 40, uses }
 }
 
+pub(crate) fn policy_set() -> PolicySet {
+    let text =
+        "@id(\"exercise\") @why(\"EXERCISE\") forbid (principal, action == Action::\"export\", resource);".to_owned();
+    PolicySet {
+        by: Some("d3-night".parse().unwrap()),
+        name: "exercise".to_owned(),
+        files: vec![PolicyFile { name: "exercise.cedar".to_owned(), text }],
+        tests: Some("EXERCISE".to_owned()),
+    }
+}
+
 /// One sound body of each kind, with a header that goes with it.
 pub(crate) fn bodies() -> Vec<(Header, Vec<u8>)> {
     fn of<B: Body>(header: Header, body: &B) -> (Header, Vec<u8>) {
@@ -271,6 +283,7 @@ pub(crate) fn bodies() -> Vec<(Header, Vec<u8>)> {
         of(at_home(header("")), &draft()),
         of(at_home(referring("", Relation::About)), &draft_step(Step::Released)),
         of(header(""), &key_set()),
+        of(at_home(header("")), &policy_set()),
         of(Header { audience: vec![agency("ru-police")], ..header("") }, &receipt()),
         of(header(""), &RegisterApproval { version: 2, hash: Digest([14; 32]) }),
         of(header(""), &register_version()),

@@ -9,6 +9,7 @@ use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::draft::Draft;
 use mufakat_record::kinds::draft_step::DraftStep;
 use mufakat_record::kinds::key_set::KeySet;
+use mufakat_record::kinds::policy_set::PolicySet;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_approval::RegisterApproval;
 use mufakat_record::kinds::register_version::RegisterVersion;
@@ -40,6 +41,7 @@ pub(super) fn as_json(header: &Header, body: &[u8]) -> Option<Result<Value, Reas
         Draft::KIND => Draft::from_body(header, body).map(|draft| of_draft(header, &draft)),
         DraftStep::KIND => DraftStep::from_body(header, body).map(|step| json!(step)),
         UseSummary::KIND => UseSummary::from_body(header, body).map(|summary| json!(summary)),
+        PolicySet::KIND => PolicySet::from_body(header, body).map(|set| json!(set)),
         Receipt::KIND => Receipt::from_body(header, body).map(|receipt| of_receipt(&receipt)),
         _ => return None,
     })

@@ -13,6 +13,7 @@ mod keys;
 pub(crate) mod openapi;
 mod parcels;
 mod permit;
+mod policy;
 pub(crate) mod problem;
 mod records;
 pub(crate) mod register;
@@ -51,6 +52,7 @@ fn subjects() -> OpenApiRouter<Arc<Node>> {
         .merge(upkeep::routes())
         .merge(events::routes())
         .merge(parcels::routes())
+        .merge(policy::routes())
 }
 
 /// The routes of a running node. Whoever serves them says who the caller is.

@@ -1,12 +1,13 @@
 //! Views: pages of rows, filtered by facets, from the newest or from the oldest.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mufakat_record::RecordId;
-use mufakat_store::{Page, Queries};
+use mufakat_store::{ClassNumber, NO_CLASS, Page, Queries};
 use mufakat_views::{Row, registry};
 use serde::Serialize;
 use serde_json::Value;
@@ -15,6 +16,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Problem, Query};
+use crate::desk::{self, Caller};
+use crate::gate::Action;
 use crate::node::Node;
 
 /// How many rows a page has when nothing is said.
@@ -65,10 +68,16 @@ struct ShownRow {
 )]
 async fn list_view(
     State(node): State<Arc<Node>>,
+    caller: Caller,
     Path(view): Path<String>,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<axum::Json<Rows>, Problem> {
     let view = registry::view(&view).ok_or_else(Problem::not_found)?;
+    let decision = node.gate.decide_view(&caller, &node.me, view.name());
+    if !decision.allow {
+        desk::note_operation(&node, &caller, view.name(), decision.rule).await?;
+        return Err(Problem::not_found());
+    }
     let asked = Asked::read(query)?;
     if let Some((name, _)) = asked.facets.iter().find(|(name, _)| !view.facets().contains(&name.as_str())) {
         let known = view.facets().join("`, `");
@@ -76,13 +85,28 @@ async fn list_view(
     }
     let view = view.name();
     let limit = asked.limit;
+    let reading = Arc::clone(&node);
     let rows = node.read(move |reader| {
+        let classes = desk::classes(&reading, &caller, Action::List, reader)?;
+        let classes = with_rows_of_no_record(view, &classes);
         let facets: Vec<_> = asked.facets.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let (after, newest_first) = (asked.after.as_deref(), asked.newest_first);
         // One row more than asked for tells whether there is a next page.
-        reader.view_page(&Page { view, after, limit: limit + 1, facets: &facets, newest_first, classes: None })
+        reader.view_page(&Page { view, after, limit: limit + 1, facets: &facets, newest_first, classes: Some(&classes) })
     });
     Ok(axum::Json(shown(rows.await?, limit)))
+}
+
+/// Views whose rows are about no record that is held, or tell nothing of one but its id: whoever may page through such a view sees
+/// those rows.
+const OF_NO_RECORD: [&str; 2] = ["refused", "sign-ins"];
+
+fn with_rows_of_no_record<'a>(view: &str, classes: &'a [ClassNumber]) -> Cow<'a, [ClassNumber]> {
+    if OF_NO_RECORD.contains(&view) && classes.first() != Some(&NO_CLASS) {
+        Cow::Owned([&[NO_CLASS], classes].concat())
+    } else {
+        Cow::Borrowed(classes)
+    }
 }
 
 /// From which end rows come.
