@@ -36,6 +36,24 @@ pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
     minicbor::to_vec(value).expect("encoding into memory")
 }
 
+/// All text in an item in strict form, in its order; of anything else nothing.
+pub fn texts(bytes: &[u8]) -> Vec<&str> {
+    let mut texts = Vec::new();
+    if check(bytes).is_err() {
+        return texts;
+    }
+    // What is in strict form is one item after the other, whatever they are part of.
+    let mut walk = Walk { rest: bytes };
+    while let Ok((major, argument)) = walk.head() {
+        match major {
+            2 => drop(walk.take(argument)),
+            3 => texts.extend(walk.take(argument).ok().and_then(|text| std::str::from_utf8(text).ok())),
+            _ => {}
+        }
+    }
+    texts
+}
+
 struct Walk<'a> {
     rest: &'a [u8],
 }
@@ -161,10 +179,20 @@ mod tests {
         refused(&format!("{}00", "81".repeat(DEPTH_MAX + 1)), Reason::TooDeep);
     }
 
+    #[test]
+    fn texts_are_found_wherever_they_stand() {
+        // {1: "ab", 2: [h'6363', "d", {"k": "e"}], 3: 7}
+        let item = hex::decode("a301626162028342636361 64a1616b6165 0307".replace(' ', "")).unwrap();
+        assert_eq!(texts(&item), ["ab", "d", "k", "e"]);
+        assert_eq!(texts(&item[..item.len() - 1]), [""; 0]);
+        assert_eq!(texts(b"\x00"), [""; 0]);
+    }
+
     proptest::proptest! {
         #[test]
         fn never_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let _ = check(&bytes);
+            let _ = texts(&bytes);
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod refused;
 pub mod registry;
 #[cfg(test)]
 mod testing;
+pub mod text;
 pub mod track;
 pub mod used_by;
 pub mod uses;
