@@ -10,7 +10,7 @@ mod records;
 mod upkeep;
 
 pub(crate) use membership::{Forum, FoundArgs, Founding, InitArgs, ProposeArgs, Register, RulesArgs};
-pub(crate) use records::{HandlingArgs, InboxArgs, ShareArgs, TrackArgs};
+pub(crate) use records::{HandlingArgs, IdentifierArgs, InboxArgs, ShareArgs, TemplateArgs, TrackArgs};
 pub(crate) use upkeep::{Keys, Parcel, VerifyArgs};
 
 use crate::when;
@@ -121,11 +121,28 @@ Examples:
   echo '{\"title\":\"EXERCISE Boarding\"}' | mufakat share --to maritime --expires 30d
   mufakat share --ndjson --to maritime --tlp GREEN --batch incidents-2026 incidents.ndjson
 
-Input is text (its first line is the title) or a report as a JSON object. With --ndjson each line is a report, to which the \
+Input is text (its first line is the title) or a report as a JSON object; `mufakat template` prints one to fill in. With --ndjson each line is a report, to which the \
 options here apply, or an envelope with its own audience and handling (an object with `body`), which goes as it is. \
 With --batch a line that has been shared before under the same batch is not shared again, so an interrupted run can be \
 repeated; and if the node goes away in mid-run, the command waits for it and goes on.")]
     Share(Box<ShareArgs>),
+    /// A report to fill in and share, as JSON
+    #[command(after_help = "\
+Examples:
+  mufakat template seizure > seizure.json
+  mufakat share --to maritime --tlp AMBER seizure.json
+
+Replace each value by what is so, and leave out what is not known. Times are written as 2026-11-21T21:00:00Z, places in degrees.")]
+    Template(TemplateArgs),
+    /// Whether an identifier can be what it says it is, and its canonical form; needs no node
+    #[command(after_help = "\
+Examples:
+  mufakat identifier imo 'IMO 9074729'
+  mufakat identifier phone '+44 (0)20 7946 0958'
+  mufakat identifier passport \"$(cat zone.txt)\"
+
+Records carry the value as it was given; what is compared is the canonical form.")]
+    Identifier(IdentifierArgs),
     /// What has come in
     #[command(after_help = "\
 Examples:
@@ -336,6 +353,14 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_has_passed_is_explained() {
+        let told = |line: &str| parse(line).unwrap_err().to_string();
+        let negative = told("mufakat share --to ru-police --expires -3d");
+        assert!(negative.contains("`-3d` is in the past") && negative.contains("30d"), "{negative}");
+        assert!(told("mufakat share --to ru-police --expires 0s").contains("would be over at once"));
+    }
+
+    #[test]
     fn lines_parse_or_do_not() {
         for line in [
             "mufakat --dir x --json status",
@@ -343,6 +368,9 @@ mod tests {
             "mufakat share --to ru-police --to vn --tlp tlp:amber+strict --code h1 --code H2 --expires 30d",
             "mufakat share --ndjson --batch one --retry 60s in.ndjson",
             "mufakat share --to ru-police --attach a --attach b --hidden-audience --orcon -",
+            "mufakat share --to ru-police --eyes ru-police/d3 --eyes vn-police/d4 --review 180d",
+            "mufakat template seizure",
+            "mufakat identifier imo 9074729",
             "mufakat track",
             "mufakat track 0011223344 --wait --timeout 5s",
             "mufakat join abc --wait",
@@ -362,6 +390,12 @@ mod tests {
             "mufakat share --to RU",
             "mufakat share --to ru-police --code H9",
             "mufakat share --to ru-police --expires soon",
+            "mufakat share --to ru-police --expires 0s",
+            "mufakat share --to ru-police --expires -3d",
+            "mufakat share --to ru-police --review -3d",
+            "mufakat share --to ru-police --eyes ru-police",
+            "mufakat template letter",
+            "mufakat identifier ship 9074729",
             "mufakat share --to ru-police --batch x",
             "mufakat share --to ru-police --ndjson --attach a",
             "mufakat share --to ru-police --ndjson --title t",

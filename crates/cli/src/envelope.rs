@@ -1,12 +1,13 @@
 //! Envelopes: a report with its audience and handling, as the node takes it.
 
-use mufakat_record::{AgencyId, Code, Tlp, sha256};
+use mufakat_record::{AgencyId, Code, Eyes, Tlp, sha256};
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::args::HandlingArgs;
 use crate::failure::{refused, usage};
+use crate::when::{Edge, parse_time};
 
 /// What the options of the command line say about every report that they apply to.
 #[derive(Debug, Clone, Serialize)]
@@ -17,6 +18,8 @@ pub(crate) struct Handling {
     purposes: Vec<String>,
     orcon: bool,
     caveat: Option<String>,
+    eyes: Vec<Eyes>,
+    review: Option<u64>,
     expires: Option<u64>,
     hidden_audience: bool,
     thread: Option<String>,
@@ -43,6 +46,8 @@ impl Handling {
             purposes: args.purpose.clone(),
             orcon: args.orcon,
             caveat: args.caveat.clone(),
+            eyes: args.eyes.clone(),
+            review: args.review.map(|review| review.at(now_s)),
             expires: args.expires.map(|expiry| expiry.at(now_s)),
             hidden_audience: args.hidden_audience,
             thread: args.thread.map(|thread| thread.to_string()),
@@ -73,6 +78,7 @@ pub(crate) fn report(input: &str, title: Option<&str>) -> anyhow::Result<Value> 
         if let Some(title) = title {
             report["title"] = title.into();
         }
+        in_units(&mut report)?;
         return Ok(report);
     }
     let (title, text) = match title {
@@ -83,6 +89,30 @@ pub(crate) fn report(input: &str, title: Option<&str>) -> anyhow::Result<Value> 
         return Err(refused("malformed", "the report has no title"));
     }
     Ok(serde_json::json!({ "title": title, "text": text }))
+}
+
+/// Turns times and places as people write them into the units of a report: seconds since 1970, and 10⁻⁷ degrees.
+fn in_units(report: &mut Value) -> anyhow::Result<()> {
+    let malformed = |what: &str| refused("malformed", format!("`{what}"));
+    if let Some(time) = report.get_mut("time").and_then(Value::as_object_mut) {
+        for (name, edge) in [("from", Edge::Start), ("until", Edge::End)] {
+            let Some(said) = time.get(name).and_then(Value::as_str) else { continue };
+            let at = parse_time(said, edge);
+            let at = at.ok_or_else(|| {
+                malformed(&format!("time.{name}` is neither a date nor a time such as 2026-11-21T21:00:00Z"))
+            })?;
+            time.insert(name.to_owned(), at.into());
+        }
+    }
+    if let Some(place) = report.get_mut("place").and_then(Value::as_object_mut) {
+        for name in ["latitude", "longitude"] {
+            let Some(said) = place.remove(name) else { continue };
+            let degrees = said.as_f64().ok_or_else(|| malformed(&format!("place.{name}` is no number of degrees")))?;
+            // Numbers beyond the globe stay beyond it, and the node refuses them.
+            place.insert(format!("{name}_e7"), ((degrees * 1e7).round() as i64).into());
+        }
+    }
+    Ok(())
 }
 
 /// Turns the lines of a bulk run into envelopes.
@@ -181,7 +211,19 @@ mod tests {
         check("First\nSecond", Some("Title"), json!({"title": "Title", "text": "First\nSecond"}));
         check("\u{feff} {\"title\":\"a\",\"text\":\"b\"}", None, json!({"title": "a", "text": "b"}));
         check("{\"text\":\"b\"}", Some("Title"), json!({"title": "Title", "text": "b"}));
-        for bad in ["", " \n ", "{\"title\":", "{\"body\":{}}", "{} x"] {
+        check(
+            r#"{"title":"a","time":{"from":"2026-11-21T21:00:00+07:00","until":"2026-11-21"},"place":{"latitude":1.25,"longitude":-103.5}}"#,
+            None,
+            json!({
+                "title": "a", "time": {"from": 1_795_269_600, "until": 1_795_305_599},
+                "place": {"latitude_e7": 12_500_000, "longitude_e7": -1_035_000_000},
+            }),
+        );
+        let units =
+            json!({"title": "a", "time": {"from": -1}, "place": {"latitude_e7": 1, "longitude_e7": 2, "name": "b"}});
+        check(&units.to_string(), None, units);
+        let unsound = [r#"{"time":{"from":"yesterday"}}"#, r#"{"place":{"latitude":"1 N","longitude":2}}"#];
+        for bad in unsound.into_iter().chain(["", " \n ", "{\"title\":", "{\"body\":{}}", "{} x"]) {
             assert!(report(bad, None).is_err(), "{bad}");
         }
     }
@@ -189,7 +231,8 @@ mod tests {
     #[test]
     fn options_make_the_envelope() {
         let handling = handling(
-            "--to ru-police --to vn --tlp amber+strict --code h1 --purpose p --orcon --expires 10s --hidden-audience",
+            "--to ru-police --to vn --tlp amber+strict --code h1 --purpose p --orcon --eyes ru-police/d3 --review 20s \
+             --expires 10s --hidden-audience",
         );
         let body = json!({"title": "a"});
         let attachments = ["u1".to_owned()];
@@ -197,7 +240,7 @@ mod tests {
             serde_json::to_value(handling.envelope(&body, &attachments, Some("k"))).unwrap(),
             json!({
                 "to": ["ru-police", "vn"], "tlp": "AMBER+STRICT", "codes": ["H1"], "purposes": ["p"], "orcon": true,
-                "caveat": null, "expires": 1010, "hidden_audience": true, "thread": null, "about": [],
+                "caveat": null, "eyes": [{"agency": "ru-police", "officer": "d3"}], "review": 1020, "expires": 1010, "hidden_audience": true, "thread": null, "about": [],
                 "attachments": ["u1"], "key": "k", "body": {"title": "a"},
             })
         );

@@ -10,6 +10,7 @@ mod commands;
 mod envelope;
 mod failure;
 mod output;
+mod templates;
 mod when;
 
 use std::process::ExitCode;

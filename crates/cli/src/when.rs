@@ -48,14 +48,37 @@ impl Expiry {
 
 /// Reads a date (its last second, UTC), a time after RFC 3339, or a length of time from now.
 pub(crate) fn parse_expiry(text: &str) -> Result<Expiry, String> {
-    if let Ok(duration) = parse_duration(text) {
-        return Ok(Expiry::In(duration.as_secs()));
+    match parse_duration(text) {
+        Ok(Duration::ZERO) => return Err(format!("`{text}` would be over at once; give a longer time, such as 30d")),
+        Ok(duration) => return Ok(Expiry::In(duration.as_secs())),
+        Err(_) => {}
     }
-    let whole = if text.len() == 10 { format!("{text}T23:59:59Z") } else { text.to_owned() };
-    let at = OffsetDateTime::parse(&whole, &Rfc3339).map_err(|_| {
+    if text.strip_prefix('-').is_some_and(|rest| parse_duration(rest).is_ok()) {
+        return Err(format!("`{text}` is in the past; give a length of time from now, without the minus, such as 30d"));
+    }
+    let at = parse_time(text, Edge::End).ok_or_else(|| {
         format!("`{text}` is neither a date (2027-01-31), a time (2027-01-31T12:00:00Z) nor a length of time (30d)")
     })?;
-    u64::try_from(at.unix_timestamp()).map(Expiry::At).map_err(|_| format!("`{text}` is before 1970"))
+    u64::try_from(at).map(Expiry::At).map_err(|_| format!("`{text}` is before 1970"))
+}
+
+/// Which second a date without a time means.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Edge {
+    /// The first of the day, UTC.
+    Start,
+    /// The last of the day, UTC.
+    End,
+}
+
+/// Reads a date or a time after RFC 3339, in seconds since 1970; those before are negative.
+pub(crate) fn parse_time(text: &str, edge: Edge) -> Option<i64> {
+    let whole = match (text.len(), edge) {
+        (10, Edge::Start) => format!("{text}T00:00:00Z"),
+        (10, Edge::End) => format!("{text}T23:59:59Z"),
+        _ => text.to_owned(),
+    };
+    OffsetDateTime::parse(&whole, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp)
 }
 
 /// A point in time in seconds since 1970, as `2026-11-21T21:00:00Z`.
@@ -107,11 +130,21 @@ mod tests {
         assert_eq!(parse_expiry("1970-01-02"), Ok(Expiry::At(2 * 86_400 - 1)));
         assert_eq!(parse_expiry("2026-11-21T21:00:00Z"), Ok(Expiry::At(1_795_294_800)));
         assert_eq!(parse_expiry("2026-11-22T04:00:00+07:00"), Ok(Expiry::At(1_795_294_800)));
-        for text in
-            ["2026-02-30", "2026-11-21T21:00:00", "tomorrow", "21/11/2026", "1969-12-31T00:00:00Z", "0000000000x"]
-        {
+        for text in [
+            "2026-02-30",
+            "2026-11-21T21:00:00",
+            "tomorrow",
+            "21/11/2026",
+            "1969-12-31T00:00:00Z",
+            "0000000000x",
+            "0s",
+            "0",
+            "-3d",
+        ] {
             assert!(parse_expiry(text).is_err(), "{text}");
         }
+        assert_eq!(parse_time("1970-01-02", Edge::Start), Some(86_400));
+        assert_eq!(parse_time("1969-12-31", Edge::End), Some(-1));
         assert_eq!(Expiry::In(10).at(100), 110);
         assert_eq!(Expiry::At(10).at(100), 10);
     }

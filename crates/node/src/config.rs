@@ -59,6 +59,14 @@ pub enum Error {
         /// The setting, as `section.key`.
         key: String,
     },
+    /// A variable of the environment looks like a setting's and is not: it would be passed over, and nobody would notice.
+    #[error("{given} sets nothing; for the setting {key} the variable is {variable}", variable = variable(.key))]
+    Variable {
+        /// What the variable is called.
+        given: String,
+        /// The setting that is meant, as `section.key`.
+        key: String,
+    },
     /// A setting that has no default is not given.
     #[error("the setting {key} is missing")]
     Missing {
@@ -449,6 +457,10 @@ impl Config {
             return Err(unreadable(format!("it is larger than {FILE_BYTES_MAX} bytes")));
         }
         let text = std::fs::read_to_string(&path).map_err(|e| unreadable(e.to_string()))?;
+        let environment: Vec<_> = environment.into_iter().collect();
+        if let Some((given, key)) = environment.iter().find_map(|(name, _)| Some((name, nearly(name)?))) {
+            return Err(Error::Variable { given: given.clone(), key });
+        }
         let figment = Figment::from(Toml::string(&text)).merge(Environment::new(environment));
         let config: Self = figment.extract().map_err(|error| refusal(error, &path))?;
         config.check()?;
@@ -604,6 +616,29 @@ impl Provider for Environment {
 /// The variable that overrides a setting.
 fn variable(key: &str) -> String {
     format!("{ENV_PREFIX}{}", key.replacen('.', ENV_NESTING, 1).to_ascii_uppercase())
+}
+
+/// The setting that is meant by a variable with one underscore in the place of two, if there is such a setting.
+fn nearly(name: &str) -> Option<String> {
+    let rest = name.strip_prefix(ENV_PREFIX).filter(|rest| !rest.contains(ENV_NESTING))?.to_ascii_lowercase();
+    settings().find(|key| key.replacen('.', "_", 1) == rest)
+}
+
+/// Every setting, as `section.key`.
+fn settings() -> impl Iterator<Item = String> {
+    fn of<S: Commented>(section: &'static str) -> impl Iterator<Item = String> {
+        S::HELP.iter().map(move |(key, _)| format!("{section}.{key}"))
+    }
+    of::<Agency>("agency")
+        .chain(of::<Listen>("listen"))
+        .chain(of::<Store>("store"))
+        .chain(of::<Delivery>("delivery"))
+        .chain(of::<Limits>("limits"))
+        .chain(of::<Keys>("keys"))
+        .chain(of::<Retraction>("retraction"))
+        .chain(of::<Desk>("desk"))
+        .chain(of::<Log>("log"))
+        .chain(of::<Witness>("witness"))
 }
 
 /// The first of the errors that figment found, in our words.

@@ -7,7 +7,7 @@ use mufakat_exchange::{Directory, Refusal, Submission};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
-use mufakat_record::kinds::report::Report;
+use mufakat_record::kinds::report::{Report, ReportType};
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{
     AgencyId, Code, Draft, Eyes, Handling, Header, How, KeyId, Reason, RecordId, Reference, Relation, SigningKey,
@@ -111,9 +111,12 @@ pub(crate) type Outcome = Result<Vec<Shared>, NotShared>;
 /// Shares several reports together. Each succeeds or fails by itself; what succeeds is durable when this returns.
 pub(crate) async fn share(node: &Arc<Node>, caller: &Caller, envelopes: Vec<Envelope>) -> Result<Vec<Outcome>, Fault> {
     let mut drafts = Vec::with_capacity(envelopes.len());
+    let unknown = not_found(node, caller, &envelopes).await?;
     for envelope in envelopes {
         let mut attachments = Vec::with_capacity(envelope.attachments.len());
-        let mut missing = None;
+        let mut missing = envelope.about.iter().find(|id| unknown.contains(*id)).map(|id| {
+            NotShared::new("unknown-record", format!("`about` names {id}, and there is no such record here"))
+        });
         for upload in &envelope.attachments {
             match chunks::uploaded(node, upload) {
                 Some(attachment) => attachments.push(attachment),
@@ -147,6 +150,32 @@ async fn note_refusal(node: &Arc<Node>, caller: &Caller, about: Option<RecordId>
     Ok(())
 }
 
+/// The records that envelopes are about and that are not here for the caller: most likely an id was mistyped, and nobody could
+/// follow it. What is not for the caller is not here.
+async fn not_found(node: &Arc<Node>, caller: &Caller, envelopes: &[Envelope]) -> Result<BTreeSet<RecordId>, Fault> {
+    let mut about: BTreeSet<_> = envelopes.iter().flat_map(|envelope| &envelope.about).copied().collect();
+    if about.is_empty() {
+        return Ok(about);
+    }
+    let (looking, caller) = (Arc::clone(node), caller.clone());
+    let looked_up = node.read(move |reader| {
+        let (directory, now_s) = (looking.directory(), clock::now_s());
+        for id in about.clone() {
+            let record = reader.record_bytes(&id)?.and_then(|bytes| Verified::from_own_store(bytes).ok());
+            let found = record.is_some_and(|record| {
+                let register = directory.chain().current();
+                let read = Request::about(&caller, record.header(), Action::Read, &looking.me, register, now_s);
+                !looking.gate.decide(&read).hidden
+            });
+            if found {
+                about.remove(&id);
+            }
+        }
+        Ok(about)
+    });
+    looked_up.await
+}
+
 /// Takes a record of this agency back.
 pub(crate) async fn retract(
     node: &Arc<Node>,
@@ -176,11 +205,17 @@ async fn follow_up<B: Body + Clone + Send + Sync + 'static>(
     relation: Relation,
     body: B,
 ) -> Result<Result<RecordId, NotShared>, Fault> {
-    let held = node.read(move |reader| reader.record_bytes(&id)).await?;
-    let ours = held.and_then(|bytes| Verified::from_own_store(bytes).ok()).filter(|r| r.header().author == node.me);
-    let Some(original) = ours else {
+    let (held, related) = node.read(move |reader| Ok((reader.record_bytes(&id)?, reader.related(&id)?))).await?;
+    let own = |bytes| Verified::from_own_store(bytes).ok().filter(|record| record.header().author == node.me);
+    let Some(original) = held.and_then(own) else {
         return Ok(Err(NotShared::new("not-found", "this agency has not authored such a record")));
     };
+    // What others say about our records changes nothing.
+    let mut retractions = related.into_iter().filter(|related| related.relation == Relation::Retracts);
+    if let Some(retraction) = retractions.find_map(|related| own(related.bytes)) {
+        let detail = format!("it was retracted before, by the record {}", retraction.id());
+        return Ok(Err(NotShared::new("already-retracted", detail)));
+    }
     let who = caller.clone();
     let outcomes = submit_signed(node, move |node, directory, signer| {
         // Those removed since then are out of reach; everybody else who got the record gets this.
@@ -380,6 +415,15 @@ fn compose(
         return Err(NotShared::new(Reason::EmptyAudience.name(), "nobody but this agency itself is named"));
     }
     let handling = handling_of(envelope);
+    if let Some(fault) = handling.fault() {
+        return Err(NotShared::new(Reason::Malformed.name(), fault));
+    }
+    // A misspelt agency would leave the record to everybody at the one that was meant.
+    let elsewhere = |eyes: &&Eyes| eyes.agency != node.me && !audience.contains(&eyes.agency);
+    if let Some(eyes) = envelope.eyes.iter().find(elsewhere) {
+        let detail = format!("`eyes` names {eyes}, whose agency is not in the audience");
+        return Err(NotShared::new("eyes-not-in-audience", detail));
+    }
     let decision = node.gate.decide(&Request {
         caller,
         action: Action::Release { named: &envelope.to },
@@ -389,7 +433,7 @@ fn compose(
         author: &node.me,
         expires: envelope.expires,
         permitted_to: &[],
-        notice: false,
+        notice: envelope.body.report_type == ReportType::Notice,
         second: false,
         me: &node.me,
         register: chain.current(),
@@ -404,9 +448,13 @@ fn compose(
         if envelope.hidden_audience { audience.into_iter().map(|one| vec![one]).collect() } else { vec![audience] };
     let mut submissions = Vec::new();
     for (number, audience) in audiences.into_iter().enumerate() {
+        let mut handling = handling.clone();
+        if envelope.hidden_audience {
+            handling = for_one(handling, &audience, &node.me);
+        }
         let base = Header {
             expires: envelope.expires,
-            ..header_for(node, directory, Report::KIND, audience, handling.clone(), thread)
+            ..header_for(node, directory, Report::KIND, audience, handling, thread)
         };
         let mut references: Vec<_> =
             envelope.about.iter().map(|id| Reference { relation: Relation::About, record: *id }).collect();
@@ -442,6 +490,14 @@ fn handling_of(envelope: &Envelope) -> Handling {
         eyes: (!eyes.is_empty()).then_some(eyes),
         review: envelope.review,
     }
+}
+
+/// The handling as one recipient of a hidden audience gets it: without the officers of the others, who would give them away.
+fn for_one(mut handling: Handling, audience: &[AgencyId], me: &AgencyId) -> Handling {
+    let told = |eyes: &Eyes| eyes.agency == *me || audience.contains(&eyes.agency);
+    handling.eyes =
+        handling.eyes.map(|eyes| eyes.into_iter().filter(told).collect()).filter(|eyes: &Vec<_>| !eyes.is_empty());
+    handling
 }
 
 fn submission_key(envelope: &Envelope) -> Result<Option<[u8; 32]>, NotShared> {
@@ -488,9 +544,31 @@ fn header_for(
 }
 
 fn sign<B: Body>(header: Header, body: &B, signer: &SigningKey) -> Result<Verified, NotShared> {
-    if !body.is_sound(&header) {
-        let detail = body.fault().unwrap_or("a length, range, identifier or reference in it is not allowed");
+    let unsound = || !body.is_sound(&header);
+    let shortcoming = body
+        .shortcoming()
+        .or_else(|| unsound().then(|| "a length, range, identifier or reference in it is not allowed".to_owned()));
+    if let Some(detail) = shortcoming {
         return Err(NotShared::new(Reason::BodyNotOfKind.name(), detail));
     }
     Draft { header, body: body.to_body() }.sign(signer).map_err(NotShared::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hidden_audience_is_not_given_away_by_eyes() {
+        let eyes = |text: &str| text.parse::<Eyes>().unwrap();
+        let all = vec![eyes("id-police/d1"), eyes("ru-police/d2"), eyes("vn-police/d3")];
+        let handling = Handling { eyes: Some(all), ..Handling::with(Tlp::Amber) };
+        let me = "vn-police".parse().unwrap();
+        let to = |agency: &str| for_one(handling.clone(), &[agency.parse().unwrap()], &me).eyes;
+        assert_eq!(to("ru-police"), Some(vec![eyes("ru-police/d2"), eyes("vn-police/d3")]));
+        assert_eq!(to("th-police"), Some(vec![eyes("vn-police/d3")]));
+        let others = Handling { eyes: Some(vec![eyes("id-police/d1")]), ..Handling::with(Tlp::Amber) };
+        // An empty list would be no handling at all.
+        assert_eq!(for_one(others, &["ru-police".parse().unwrap()], &me).eyes, None);
+    }
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use mufakat_record::{AgencyId, Code, Tlp};
+use mufakat_record::identifier::IdentifierType;
+use mufakat_record::{AgencyId, Code, Eyes, Tlp};
 
 use crate::when::{self, Expiry};
 
@@ -32,8 +33,14 @@ pub(crate) struct HandlingArgs {
     /// Further restrictions in words
     #[arg(long, value_name = "TEXT")]
     pub(crate) caveat: Option<String>,
+    /// An officer for whose eyes it is; at that agency nobody else reads it. Repeat for more
+    #[arg(long, value_name = "AGENCY/OFFICER")]
+    pub(crate) eyes: Vec<Eyes>,
+    /// By when recipients look again whether they still need it: a date, a time or a length of time (180d)
+    #[arg(long, value_parser = when::parse_expiry, value_name = "WHEN", allow_hyphen_values = true)]
+    pub(crate) review: Option<Expiry>,
     /// When it ceases to be of use: a date (its end, UTC), a time (RFC 3339) or a length of time (30d)
-    #[arg(long, value_parser = when::parse_expiry, value_name = "WHEN")]
+    #[arg(long, value_parser = when::parse_expiry, value_name = "WHEN", allow_hyphen_values = true)]
     pub(crate) expires: Option<Expiry>,
     /// No recipient learns who else got it: one record for each
     #[arg(long)]
@@ -113,4 +120,23 @@ pub(crate) struct TrackArgs {
     #[arg(long, default_value_t = 50, value_name = "NUMBER", conflicts_with = "record",
         value_parser = clap::value_parser!(u32).range(1..=ROWS_MAX))]
     pub(crate) limit: u32,
+}
+
+/// Options of `template`.
+#[derive(Debug, Args)]
+pub(crate) struct TemplateArgs {
+    /// For which report: report, warning, seizure, notice or incident
+    #[arg(value_name = "REPORT", value_parser = crate::templates::names())]
+    pub(crate) name: String,
+}
+
+/// Options of `identifier`.
+#[derive(Debug, Args)]
+pub(crate) struct IdentifierArgs {
+    /// What it is: imo, mmsi, icao24, passport, phone, iban, wallet, number-plate, email, url, call-sign, serial-number or other
+    #[arg(value_name = "TYPE")]
+    pub(crate) identifier_type: IdentifierType,
+    /// The value as given
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) value: String,
 }

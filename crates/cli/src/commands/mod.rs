@@ -3,6 +3,7 @@
 mod bulk;
 mod evidence;
 mod get;
+mod identifier;
 mod membership;
 mod node;
 mod parcel;
@@ -36,6 +37,8 @@ pub(crate) fn run(args: Args, output: Output) -> anyhow::Result<()> {
         Command::Fsck => store::fsck(&dir, output),
         Command::Restore { path, replace, epoch } => store::restore(&dir, &path, replace, epoch, output),
         Command::Completions { shell } => completions(shell, output),
+        Command::Template(options) => identifier::template(&options, output),
+        Command::Identifier(options) => identifier::identifier(&options, output),
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(ask(&Client::new(&dir), command, output))
@@ -82,6 +85,8 @@ async fn ask(client: &Client, command: Command, output: Output) -> anyhow::Resul
         | Command::Verify(_)
         | Command::Fsck
         | Command::Restore { .. }
+        | Command::Template(_)
+        | Command::Identifier(_)
         | Command::Completions { .. } => unreachable!("`run` does these without a client"),
     }
 }

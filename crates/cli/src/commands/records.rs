@@ -82,6 +82,14 @@ pub(super) fn handling_words(handling: &Value) -> String {
         words.push("originator control".to_owned());
     }
     words.push(text_of(&handling["caveat"]));
+    let eyes = handling["eyes"].as_array().into_iter().flatten();
+    let eyes: Vec<_> = eyes.map(|one| format!("{}/{}", text_of(&one["agency"]), text_of(&one["officer"]))).collect();
+    if !eyes.is_empty() {
+        words.push(format!("for the eyes of {}", eyes.join(", ")));
+    }
+    if let Some(review) = handling["review"].as_u64() {
+        words.push(format!("review by {}", show_s(review)));
+    }
     words.retain(|word| !word.is_empty());
     words.join("; ")
 }
@@ -157,8 +165,7 @@ fn body_words(body: &Value) -> String {
     let mut table = Table::new(&["entity", "name", "role", "identifiers"]);
     for entity in report["entities"].as_array().into_iter().flatten() {
         let identifiers = entity["identifiers"].as_array().into_iter().flatten();
-        let identifiers: Vec<String> =
-            identifiers.map(|one| format!("{} {}", text_of(&one["type"]), text_of(&one["value"]))).collect();
+        let identifiers: Vec<String> = identifiers.map(identifier_words).collect();
         table.row([
             text_of(&entity["class"]),
             text_of(&entity["name"]),
@@ -185,6 +192,15 @@ fn body_words(body: &Value) -> String {
         text.push_str(&format!("\n{}", table.text("")));
     }
     text
+}
+
+/// An identifier as given, and what it is compared by if that is another text.
+fn identifier_words(identifier: &Value) -> String {
+    let given = format!("{} {}", text_of(&identifier["type"]), text_of(&identifier["value"]));
+    match text_of(&identifier["canonical"]) {
+        canonical if canonical.is_empty() || identifier["canonical"] == identifier["value"] => given,
+        canonical => format!("{given} ({canonical})"),
+    }
 }
 
 fn period_words(period: &Value) -> String {
@@ -256,6 +272,11 @@ mod tests {
         let handling = json!({"tlp": "RED", "codes": ["H1", "H2"], "orcon": true, "caveat": "x"});
         assert_eq!(handling_words(&handling), "TLP:RED; H1, H2; originator control; x");
         assert_eq!(handling_words(&json!({"tlp": "CLEAR"})), "TLP:CLEAR");
+        let eyes = [json!({"agency": "ru-police", "officer": "d3"}), json!({"agency": "vn-police", "officer": "d4"})];
+        assert_eq!(
+            handling_words(&json!({"tlp": "RED", "eyes": eyes, "review": 1_795_294_800})),
+            "TLP:RED; for the eyes of ru-police/d3, vn-police/d4; review by 2026-11-21T21:00:00Z"
+        );
     }
 
     #[test]
@@ -264,13 +285,15 @@ mod tests {
             "report_type": "incident", "title": "EXERCISE Boarding", "text": "Two lines\nof text\u{202e}",
             "place": {"latitude_e7": 12_345_678, "longitude_e7": -1_034_567_890, "name": "Straits"},
             "time": {"from": 1_795_294_800, "until": 1_795_298_400},
-            "entities": [{"class": "vessel", "name": "A", "identifiers": [{"type": "imo", "value": "9074729"}]}],
+            "entities": [{"class": "vessel", "name": "A", "identifiers": [
+                {"type": "imo", "value": "9074729", "canonical": "9074729"},
+                {"type": "phone", "value": "+84 1", "canonical": "+841"}]}],
         }));
         for part in [
             "EXERCISE Boarding\n\nTwo lines\nof text\u{fffd}\n",
             "1.23457, -103.45679, Straits",
             "2026-11-21T21:00:00Z to 2026-11-21T22:00:00Z",
-            "vessel  A           imo 9074729",
+            "vessel  A           imo 9074729, phone +84 1 (+841)",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }

@@ -121,7 +121,7 @@ impl From<NotShared> for Problem {
     fn from(no: NotShared) -> Self {
         let status = match no.reason {
             "not-found" => StatusCode::NOT_FOUND,
-            "register-changed" | "stale" => StatusCode::CONFLICT,
+            "register-changed" | "stale" | "already-retracted" => StatusCode::CONFLICT,
             "overloaded" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };

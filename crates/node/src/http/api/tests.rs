@@ -215,6 +215,24 @@ async fn records_are_shared_read_followed_and_proved() {
     check("/api/v1/records", &bad, 422, "unknown-recipient").await;
     bad["purge"] = json!(true);
     check("/api/v1/records", &bad, 400, "malformed").await;
+    check(&format!("{record}/retract"), &json!({ "reason": "EXERCISE again" }), 409, "already-retracted").await;
+    check(&format!("{record}/correct"), &corrected, 409, "already-retracted").await;
+    let with = |name: &str, value: Value| {
+        let mut envelope = envelope("EXERCISE");
+        envelope[name] = value;
+        envelope
+    };
+    check("/api/v1/records", &with("about", json!(["ab".repeat(32)])), 422, "unknown-record").await;
+    let strangers = json!([{ "agency": "vn-police", "officer": "d3" }, { "agency": "ru-polise", "officer": "d3" }]);
+    check("/api/v1/records", &with("eyes", strangers), 422, "eyes-not-in-audience").await;
+    check("/api/v1/records", &with("purposes", json!([" "])), 422, "malformed").await;
+    let phone = json!([{ "class": "phone", "identifiers": [{ "type": "phone", "value": "024 3825 0000" }] }]);
+    let phone = with("body", json!({ "title": "EXERCISE", "entities": phone }));
+    let (_, problem) = vn.post("/api/v1/records", &phone).await;
+    assert_eq!(problem["reason"], "body-not-of-kind");
+    assert!(problem["detail"].as_str().unwrap().starts_with("`entities[0].identifiers[0]` (phone): "), "{problem}");
+    let seizure = with("body", json!({ "title": "EXERCISE", "report_type": "seizure" }));
+    check("/api/v1/records", &seizure, 422, "body-not-of-kind").await;
     let large = json!({ "text": "x".repeat(2 << 20) });
     check("/api/v1/records", &large, 413, "oversize").await;
     check("/api/v1/register/found", &json!({}), 409, "has-register").await;
