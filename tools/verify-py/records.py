@@ -66,11 +66,10 @@ def _identifier(v: dict[int, Any]) -> Any:
 def _evaluation(v: dict[int, Any]) -> Any:
     pattern = {"4x4": "[ABCX] [1-4]", "admiralty": "[A-F] [1-6]", "3x5x2": "[1-3] [A-E]"}.get(v[1])
     return re.fullmatch(pattern, f"{v[2]} {v[3]}") if pattern else 1 <= len(v[1].encode()) <= 20 and all(len(v[key].encode()) <= 20 for key in (2, 3))
-_I64 = integer(-2**63, 2**63 - 1)
 _IDENTIFIER = ruled(table({1: integer(0, 12), 2: text()}), _identifier, "an identifier")
 _PLACE = ruled(table({}, {1: integer(-900000000, 900000000), 2: integer(-1800000000, 1800000000), 3: text()}),
                lambda v: (1 in v) == (2 in v) and (1 in v or 1 <= len(v.get(3, "").encode()) <= 400), "a place")
-_PERIOD = ruled(table({1: _I64}, {2: _I64}), lambda v: v.get(2, v[1]) >= v[1], "a period")
+_PERIOD = ruled(table({1: integer(-2**63, 2**63 - 1)}, {2: integer(-2**63, 2**63 - 1)}), lambda v: v.get(2, v[1]) >= v[1], "a period")
 _EVALUATION = ruled(table({1: text(), 2: text(), 3: text()}), _evaluation, "an evaluation")
 _ENTITY = table({1: integer(0, 13)}, {2: text(), 3: array(_IDENTIFIER), 4: text()})
 _REPORT = ruled(table({1: integer(0, 5), 2: text(0, 400), 3: text(0, 131_072)}, {4: array(_ENTITY, 0, 256), 5: _PLACE, 6: _PERIOD, 7: _EVALUATION,
@@ -101,7 +100,8 @@ _SOUND = ruled(_version(sound=True), lambda v: (3 in v) == (v[2] > 1), "the hash
     lambda v: not any(small_order(agency[4]) for agency in v[8]), "a key of small order",
     lambda v: len({agency[4] for agency in v[8]}) == len(v[8]), "an identity key twice",
     lambda v: all(ascends(forum[3]) and set(forum[3]) <= set(_ids(v[7])) for forum in v[9]), "a forum's members")
-KINDS: dict[str, Check] = {"report": _REPORT, "attachment": _ATTACHMENT, "retraction": table({1: text(0, 2000)}),
+HOME = {*"approval credential draft draft-step escalation hold hold-lifted officer policy-set revocation saved-search".split()}    # section 6.10
+KINDS: dict[str, Check] = dict.fromkeys(HOME, lambda v: None) | {"report": _REPORT, "attachment": _ATTACHMENT, "retraction": table({1: text(0, 2000)}),
     "correction": table({1: text(0, 2000), 2: _REPORT}), "answer": _ANSWER, "receipt": _RECEIPT, "key-set": _KEY_SET, "register-version": _SOUND,
     "register-approval": table({1: integer(1), 2: HASH}), "witness-alarm": table({1: NAME, 2: integer(0, 2), 3: text(0, 16_384), 4: text(0, 16_384)})}
 REFERS = {"retraction": "retracts", "correction": "corrects", "answer": "answers"}     # the relation by which a kind refers once
@@ -112,7 +112,7 @@ def body_of_kind(record: Record) -> Any:
         need(kind in KINDS or re.fullmatch("[a-z0-9/.-]{1,60}", kind), "malformed", "the kind's name")
         KINDS.get(kind, lambda v: None)(body)
         need(kind not in REFERS or len(record.refers(REFERS[kind])) == 1, "malformed", "must refer once")
-        need(kind != "receipt" or len(record.audience) == 1, "malformed", "a receipt to more than one")
+        need(record.audience == [record.author] if kind in HOME else kind != "receipt" or len(record.audience) == 1, "malformed", "not to whom this kind goes")
         if kind in ("receipt", "key-set"):
             epoch = re.fullmatch(f"mufakat/{record.author}/(0|[1-9][0-9]{{0,19}})", body[2 if kind == "receipt" else 4])
             need(epoch and int(epoch[1]) <= U64, "malformed", "not an origin of the author's own")

@@ -3,6 +3,7 @@
 use minicbor::Encoder;
 use minicbor::data::Tag;
 use mufakat_record::kinds::answer::{Action, Answer};
+use mufakat_record::kinds::approval::{Approval, Decision};
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::receipt::{Entry, Receipt};
@@ -163,6 +164,16 @@ pub(crate) fn records() -> Value {
     })
 }
 
+/// A record that an agency makes for itself alone.
+fn approval() -> Approval {
+    Approval { by: None, decision: Decision::Approve, checks: vec![], words: Some("EXERCISE".into()) }
+}
+
+fn at_home(agency: &Agency, about: RecordId) -> Header {
+    let references = vec![Reference { relation: Relation::About, record: about }];
+    Header { audience: vec![agency.id.clone()], references, ..agency.header(Approval::KIND) }
+}
+
 fn eyes(text: &str) -> Eyes {
     text.parse().expect("an agency and an officer")
 }
@@ -247,6 +258,7 @@ fn good_records(vn: &Agency) -> Vec<Value> {
         good("register version", &vn.sign(vn.header(""), &version_2())),
         good("register approval", &vn.approve(&version_2())),
         good("witness alarm", &vn.sign(vn.header(""), &alarm)),
+        good("approval, which stays at home", &vn.sign(at_home(vn, RecordId(seed("a"))), &approval())),
         good("kind that is not known", &unknown),
         good("audience of 256", &widest),
     ]
@@ -529,6 +541,10 @@ fn bad_bodies(keys: &Keys) -> Vec<Value> {
         change(&mut version);
         version.to_body()
     };
+    let away = |name: &str, audience| {
+        let header = Header { key: vn.signing.id(), audience, ..at_home(vn, RecordId(seed("a"))) };
+        bad(name, &sign_raw(&header.encode(), &approval().to_body(), &vn.signing), "body-not-of-kind")
+    };
     vec![
         report("blank title", &|r| r.title = " \u{a0}\u{3000}".into()),
         report("title of 401 bytes", &|r| r.title = "x".repeat(401)),
@@ -592,6 +608,8 @@ fn bad_bodies(keys: &Keys) -> Vec<Value> {
         ),
         refused("parties out of order", "register-version", vec![], version(&|v| v.parties.reverse())),
         refused("version 2 without the one before", "register-version", vec![], version(&|v| v.previous = None)),
+        away("home kind that goes to a partner", vec![name("ru-police")]),
+        away("home kind that also goes to a partner", vec![name("ru-police"), vn.id.clone()]),
         refused("kind that is not known, with a float in it", "request", vec![], vec![0xf9, 0x3c, 0x00]),
         refused("kind with a capital letter", "Request", vec![], vec![0x80]),
         refused("kind without a name", "", vec![], vec![0x80]),

@@ -34,14 +34,18 @@ pub struct Identifier {
     pub value: String,
 }
 
-/// An identifier in JSON: with its canonical form, if it has one.
+/// A typed identifier.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 struct InJson {
+    /// What it is.
     #[serde(rename = "type")]
     identifier_type: IdentifierType,
+    /// As given.
+    #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 400))]
     value: String,
+    /// The form in which it is compared, if it has one. It follows from the value, so it need not be given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     canonical: Option<String>,
 }
