@@ -60,7 +60,10 @@ pub(crate) async fn enforce(node: &Arc<Node>) -> Result<(), Fault> {
             node.gate.enforce(policies);
         }
         Err(flaws) => {
-            tracing::error!(flaw = first(&flaws), "the agency's policy cannot be read: only the operator may do anything");
+            tracing::error!(
+                flaw = first(&flaws),
+                "the agency's policy cannot be read: only the operator may do anything"
+            );
             node.gate.enforce(Policies::locked());
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use cedar_policy::{
-    Authorizer, Context, Decision as Answer, Entity, EntityId, EntityTypeName, EntityUid, PolicySet, Response,
+    Authorizer, Context, Decision as Answer, Entities, Entity, EntityId, EntityTypeName, EntityUid, Response,
     RestrictedExpression as Value,
 };
 use mufakat_record::{AgencyId, Code, Tlp};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Decision, Policies, Request, RULE_FAILED, ask};
+use super::{Decision, Policies, RULE_FAILED, Request, ask};
 
 /// A rule that decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

@@ -24,11 +24,11 @@ use mufakat_record::{AgencyId, Code, Digest, Handling, Header};
 use crate::desk::Caller;
 
 pub(crate) use classes::Standing;
-#[cfg(test)]
-pub(crate) use policies::operations;
 pub(crate) use explain::{Explanation, explain};
 pub use mufakat_record::kinds::policy_set::PolicyFile;
 pub(crate) use policies::Rule;
+#[cfg(test)]
+pub(crate) use policies::operations;
 pub use policies::{Flaw, Policies, SCHEMA};
 pub(crate) use preview::{Preview, preview};
 

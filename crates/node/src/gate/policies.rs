@@ -136,7 +136,8 @@ impl Policies {
     pub(crate) fn locked() -> Self {
         let text = include_str!("default/locked.cedar").to_owned();
         // The text is part of the program; a test reads it.
-        Self::read(&[PolicyFile { name: "locked.cedar".to_owned(), text }]).expect("the locked policy set of the program")
+        Self::read(&[PolicyFile { name: "locked.cedar".to_owned(), text }])
+            .expect("the locked policy set of the program")
     }
 
     fn put_together(found: Vec<(Policy, Rule, &str, &str)>, files: &[PolicyFile]) -> Result<Self, Vec<Flaw>> {

@@ -62,11 +62,7 @@ pub(crate) fn preview(policies: &Policies, request: &Request<'_>) -> Preview {
     let others = request.register.members().filter(|agency| agency.id != *request.me);
     let others = others.map(|agency| of_agency(policies, request, &agency.id));
     let roles = Role::ALL.iter().map(|(role, _)| of_role(policies, request, *role));
-    Preview {
-        release: decide(policies, request).into(),
-        agencies: others.collect(),
-        roles: roles.collect(),
-    }
+    Preview { release: decide(policies, request).into(), agencies: others.collect(), roles: roles.collect() }
 }
 
 impl From<Decision> for Verdict {

@@ -92,7 +92,14 @@ async fn list_view(
         let facets: Vec<_> = asked.facets.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let (after, newest_first) = (asked.after.as_deref(), asked.newest_first);
         // One row more than asked for tells whether there is a next page.
-        reader.view_page(&Page { view, after, limit: limit + 1, facets: &facets, newest_first, classes: Some(&classes) })
+        reader.view_page(&Page {
+            view,
+            after,
+            limit: limit + 1,
+            facets: &facets,
+            newest_first,
+            classes: Some(&classes),
+        })
     });
     Ok(axum::Json(shown(rows.await?, limit)))
 }
