@@ -7,11 +7,12 @@ mod class;
 pub mod conformance;
 mod port;
 mod project;
+pub mod search;
 mod sqlite;
 
 pub use class::{CLASSES_OF_AUTHOR_MAX, Class, ClassNumber, NO_CLASS};
 pub use port::{
-    Counts, Error, Finding, MailboxLimits, Page, Part, Purpose, Queries, Queued, ReceiptOn, Related, Secret, State,
-    Store,
+    Counts, Error, Finding, Followed, MailboxLimits, Page, Part, Purpose, Queries, Queued, ReceiptOn, Related, Secret,
+    State, Store,
 };
 pub use sqlite::{Options, Reader, Reading, SCHEMA, Sqlite, Writing};

@@ -76,6 +76,19 @@ pub struct Related {
     pub leaf: Leaf,
 }
 
+/// A leaf of our ledger with the record that came with it, for those who follow what happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// The index of the leaf.
+    pub index: u64,
+    /// The leaf. Its salt is left out.
+    pub leaf: Leaf,
+    /// The record's class.
+    pub class: ClassNumber,
+    /// The signed bytes, if the leaf is the one with which a record came or was authored and its content is there.
+    pub record: Option<Vec<u8>>,
+}
+
 /// How much there is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -174,6 +187,8 @@ pub enum Part {
     Facets,
     /// The handling class with this number.
     Class(ClassNumber),
+    /// The index for searching, which is made anew from the records.
+    Search,
     /// The register, or the key set of an agency.
     Register,
     /// The bookkeeping of mailboxes.
@@ -194,6 +209,7 @@ impl std::fmt::Display for Part {
             Self::View(name) => write!(f, "view {name}"),
             Self::Facets => f.write_str("facets"),
             Self::Class(number) => write!(f, "class {number}"),
+            Self::Search => f.write_str("search index"),
             Self::Register => f.write_str("register"),
             Self::Mailbox => f.write_str("mailbox"),
         }
@@ -295,6 +311,10 @@ pub trait Queries: Facts + TileSource + Rows {
 
     /// A leaf of our ledger. Its salt is zeroes when the content that it stands for was deleted.
     fn leaf(&self, index: u64) -> Result<Option<Leaf>, Error>;
+
+    /// Leaves from an index on with their records: at most `count_max`, and with at most `bytes_max` bytes of records, but one
+    /// at least if there is one.
+    fn follow(&self, from: u64, count_max: usize, bytes_max: usize) -> Result<Vec<Followed>, Error>;
 
     /// The leaf with which a record came or was authored.
     fn record_leaf(&self, record: &RecordId) -> Result<Option<(u64, Leaf)>, Error>;

@@ -231,8 +231,15 @@ impl<S: Store> Node<S> {
     /// A report that is handled in a way of its own.
     pub fn report_with(&self, to: &[&AgencyId], text: &str, handling: Handling) -> Verified {
         let report = self.report(to, text, &[]);
-        let header = Header { handling, ..report.header().clone() };
-        let draft = Draft { header, body: report.body().to_vec() };
+        let body = Report::from_body(report.header(), report.body()).expect("a report");
+        self.signed(to, handling, &body)
+    }
+
+    /// A record with any body that is handled in a way of its own.
+    pub fn signed<B: Body>(&self, to: &[&AgencyId], handling: Handling, body: &B) -> Verified {
+        let plain = self.sign(to, Vec::new(), body);
+        let header = Header { handling, ..plain.header().clone() };
+        let draft = Draft { header, body: plain.body().to_vec() };
         draft.sign(&key(self.exchange.me(), "signing")).expect("a sound record")
     }
 

@@ -407,12 +407,12 @@ fn damaged(part: Part, what: impl Into<String>) -> Error {
     Error::Damaged { part, what: what.into() }
 }
 
-fn no_file(error: std::io::Error) -> Error {
+pub(crate) fn no_file(error: std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::StorageFull { Error::Full } else { Error::Unavailable(error.to_string()) }
 }
 
 /// What SQLite says, in the words of the port.
-fn failed(error: rusqlite::Error) -> Error {
+pub(crate) fn failed(error: rusqlite::Error) -> Error {
     let rusqlite::Error::SqliteFailure(failure, _) = &error else { return Error::Unavailable(error.to_string()) };
     match (failure.code, failure.extended_code) {
         // Over its quota, and short of room for the index of the log: these have the same remedy as a full disk.
@@ -428,11 +428,11 @@ fn int(number: u64) -> i64 {
     number.cast_signed()
 }
 
-fn uint(number: i64) -> u64 {
+pub(crate) fn uint(number: i64) -> u64 {
     number.cast_unsigned()
 }
 
 /// The nearest number that keeps its order.
-fn clamped(number: u64) -> i64 {
+pub(crate) fn clamped(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -13,7 +13,8 @@ use rusqlite::params;
 use super::apply::{place, state};
 use super::{Sqlite, clamped, damaged, failed, file_bytes, int, uint};
 use crate::{
-    Class, ClassNumber, Counts, Error, Finding, Page, Part, Queries, Queued, ReceiptOn, Related, Secret, State,
+    Class, ClassNumber, Counts, Error, Finding, Followed, NO_CLASS, Page, Part, Queries, Queued, ReceiptOn, Related,
+    Secret, State,
 };
 
 impl<Mode> Facts for Sqlite<Mode> {
@@ -106,6 +107,10 @@ impl<Mode> Queries for Sqlite<Mode> {
 
     fn leaf(&self, index: u64) -> Result<Option<Leaf>, Error> {
         self.read_leaf(index)
+    }
+
+    fn follow(&self, from: u64, count_max: usize, bytes_max: usize) -> Result<Vec<Followed>, Error> {
+        self.read_followed(from, count_max, bytes_max)
     }
 
     fn record_leaf(&self, record: &RecordId) -> Result<Option<(u64, Leaf)>, Error> {
@@ -349,6 +354,35 @@ impl<Mode> Sqlite<Mode> {
             found.push(Queued { position, record, bytes });
         }
         Ok(found)
+    }
+
+    pub(super) fn read_followed(&self, from: u64, count_max: usize, bytes_max: usize) -> Result<Vec<Followed>, Error> {
+        let sql = "SELECT l.number, l.what, l.at_ms, l.subject, l.detail, zeroblob(16), r.class, r.bytes FROM leaf l
+            LEFT JOIN record r ON r.leaf = l.number AND NOT EXISTS (SELECT 1 FROM erased e WHERE e.leaf = r.leaf)
+            WHERE l.number >= ? ORDER BY l.number LIMIT ?";
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        let mut rows = statement.query(params![int(from), clamped(count_max as u64)]).map_err(failed)?;
+        let (mut found, mut bytes_left) = (Vec::new(), bytes_max);
+        while let Some(row) = rows.next().map_err(failed)? {
+            let index = uint(row.get(0).map_err(failed)?);
+            let leaf = leaf(index, row)?;
+            let read = || -> rusqlite::Result<_> { Ok((row.get::<_, Option<_>>(6)?, row.get(7)?)) };
+            let (class, record): (_, Option<Vec<u8>>) = read().map_err(failed)?;
+            let bytes = record.as_ref().map_or(0, Vec::len);
+            if bytes > bytes_left && !found.is_empty() {
+                break;
+            }
+            bytes_left = bytes_left.saturating_sub(bytes);
+            found.push(Followed { index, leaf, class: class.unwrap_or(NO_CLASS), record });
+        }
+        Ok(found)
+    }
+
+    /// The record that came with a leaf; nothing if none did or its content was deleted.
+    pub(crate) fn kept_at(&self, leaf: u64) -> Result<Option<RecordId>, Error> {
+        let sql = "SELECT id FROM record WHERE leaf = ?
+            AND NOT EXISTS (SELECT 1 FROM erased e WHERE e.leaf = record.leaf)";
+        self.one(sql, [int(leaf)], |row| row.get(0).map(RecordId))
     }
 
     /// The leaves of receipts that partners gave for the places that a record of ours has on their channels.
