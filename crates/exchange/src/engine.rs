@@ -9,6 +9,8 @@ use std::sync::Arc;
 use mufakat_ledger::{Edge, Hash, TileSource};
 use mufakat_record::kinds::answer::{Action, Answer as AnswerBody};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
+use mufakat_record::kinds::request::Request;
+use mufakat_record::kinds::request_step::{RequestStep, Step};
 use mufakat_record::kinds::{self, Body};
 use mufakat_record::{
     AgencyId, Digest, Draft, Handling, Header, KeyId, Reason, RecordId, Reference, Relation, SigningKey, ThreadId,
@@ -18,12 +20,12 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::Rng;
 
 use crate::infrastructure::{Governance, needs_identity_key};
-use crate::known::{Known, Target, is_by};
+use crate::known::{Known, Target, is_between, is_by};
 use crate::{Chain, Change, Directory, Facts, Inbound, Leaf, Outbound, Unavailable, What};
 
 /// The kinds of which a recipient deletes the content when the author takes it back; those that are not known, too. On all
 /// others the register, evidence and the views of others rest.
-const RETRACTABLE: [&str; 3] = ["report", "attachment", "correction"];
+const RETRACTABLE: [&str; 4] = ["report", "attachment", "correction", "request"];
 
 /// What this agency does when an originator takes a record back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,21 @@ pub enum OnRetraction {
     Mark,
     /// Keep it under a law, which is named.
     Keep(String),
+}
+
+/// What this node says by itself when it is asked something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answering {
+    /// The time zone of the agency, by its name in the IANA database, in which the days of a request's clock end.
+    pub time_zone: String,
+    /// Within how many seconds the agency promises an answer, where that is sooner than it must.
+    pub within_s: Option<u64>,
+}
+
+impl Default for Answering {
+    fn default() -> Self {
+        Self { time_zone: "UTC".to_owned(), within_s: None }
+    }
 }
 
 /// Everything that an exchange starts from; the store has it.
@@ -135,6 +152,7 @@ pub struct Exchange {
     epoch: u64,
     signer: Arc<SigningKey>,
     on_retraction: OnRetraction,
+    answering: Answering,
     directory: Arc<Directory>,
     governance: Governance,
     tree: Edge,
@@ -166,11 +184,18 @@ impl Exchange {
             epoch: snapshot.epoch,
             signer,
             on_retraction,
+            answering: Answering::default(),
             directory: Arc::new(snapshot.directory),
             tree,
             outbound,
             inbound: snapshot.inbound.into_iter().collect(),
         })
+    }
+
+    /// Says from now on this when it is asked something.
+    #[must_use]
+    pub fn answering(self, answering: Answering) -> Self {
+        Self { answering, ..self }
     }
 
     /// This agency.
@@ -404,7 +429,11 @@ impl Exchange {
         random: &mut ChaCha20Rng,
     ) -> Entry {
         let salt = salt(random);
-        let judged = item.record.and_then(|record| self.admit(&record, sender, at_ms).map(|()| record));
+        let judged = item.record.and_then(|record| {
+            self.admit(&record, sender, at_ms)?;
+            self.belongs(&record, target.as_ref())?;
+            Ok(record)
+        });
         let detail = judged.as_ref().err().map_or("", |reason| reason.name());
         let leaf = Leaf::about(What::Received, &item.id, at_ms, detail.as_bytes(), salt);
         let index = self.leaf(batch, leaf);
@@ -439,6 +468,17 @@ impl Exchange {
         self.fits(record)
     }
 
+    /// Whether a step belongs to a request between its author and this agency. A request that we do not hold and one that is
+    /// not between the two get the same answer: nothing is told about what is held.
+    fn belongs(&self, record: &Verified, target: Option<&Target>) -> Result<(), Reason> {
+        if record.header().kind != RequestStep::KIND {
+            return Ok(());
+        }
+        let request = target.and_then(|target| target.record.as_ref());
+        let ours = request.is_some_and(|request| is_between(request, &self.me, &record.header().author));
+        if ours { Ok(()) } else { Err(Reason::NoSuchRequest) }
+    }
+
     /// Does what a record asks of its recipients.
     fn act_on(
         &mut self,
@@ -451,6 +491,7 @@ impl Exchange {
         self.govern(batch, record, at_ms, random);
         match record.header().kind.as_str() {
             "attachment" => batch.attachments.push(record.id()),
+            "request" => self.confirm(batch, record, at_ms, random),
             "retraction" => {
                 let action = self.retract(batch, record, target, at_ms, random);
                 self.answer(batch, record, action, at_ms, random);
@@ -462,6 +503,24 @@ impl Exchange {
             }
             _ => {}
         }
+    }
+
+    /// Tells who asks, in the same batch, that the clock of the request runs, and where this agency's days end.
+    fn confirm(&mut self, batch: &mut Batch, request: &Verified, at_ms: u64, random: &mut ChaCha20Rng) {
+        let header = request.header();
+        let asked = Request::from_body(header, request.body()).is_ok_and(|body| body.asks(header, &self.me));
+        // Who only has a copy has no clock, and whom the same parcel removed from the register is out of reach.
+        if !asked || !self.outbound.contains_key(&header.author) {
+            return;
+        }
+        let Answering { time_zone, within_s } = self.answering.clone();
+        let body = RequestStep { at_ms, by: None, step: Step::Received { time_zone, within_s } };
+        let references = vec![Reference { relation: Relation::Answers, record: request.id() }];
+        let (thread, audience) = (header.thread, vec![header.author.clone()]);
+        // That there is a request is to be handled as narrowly as the request itself.
+        let handling = Handling::with(header.handling.tlp);
+        let record = self.sign_as::<RequestStep>(body, handling, thread, audience, references, at_ms);
+        self.author(batch, record, &[], at_ms, random);
     }
 
     fn retract(
@@ -599,6 +658,18 @@ impl Exchange {
         references: Vec<Reference>,
         at_ms: u64,
     ) -> Verified {
+        self.sign_as(body, Handling::community(), thread, audience, references, at_ms)
+    }
+
+    fn sign_as<B: Body>(
+        &self,
+        body: B,
+        handling: Handling,
+        thread: ThreadId,
+        audience: Vec<AgencyId>,
+        references: Vec<Reference>,
+        at_ms: u64,
+    ) -> Verified {
         let header = Header {
             key: KeyId([0; 16]),
             author: self.me.clone(),
@@ -607,7 +678,7 @@ impl Exchange {
             kind: B::KIND.to_owned(),
             audience,
             register: self.directory.chain().hash(),
-            handling: Handling::community(),
+            handling,
             references,
             expires: None,
         };

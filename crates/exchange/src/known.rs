@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::receipt::{Entry, Receipt};
+use mufakat_record::kinds::request::Request;
 use mufakat_record::{AgencyId, RecordId, Relation, Verified};
 
 use crate::engine::Item;
@@ -13,7 +14,7 @@ use crate::{Facts, Held, Inbound, Unavailable};
 /// A record, unless its content was deleted, with its place in the same delivery if it comes with that.
 type Found = (Option<Verified>, Option<usize>);
 
-/// What a retraction or a correction is about, as far as it is held.
+/// What a retraction, a correction or a step of a request is about, as far as it is held.
 pub(crate) struct Target {
     /// The record; absent when its content was deleted.
     pub(crate) record: Option<Verified>,
@@ -90,6 +91,7 @@ impl Known {
         let target = match header.kind.as_str() {
             "retraction" => header.the_one(Relation::Retracts),
             "correction" => header.the_one(Relation::Corrects),
+            "request-step" => header.the_one(Relation::Answers),
             _ => None,
         };
         let find = |id: &RecordId| -> Result<Option<Found>, Unavailable> {
@@ -115,4 +117,12 @@ impl Known {
 /// Whether a record is there and is this agency's.
 pub(crate) fn is_by(record: Option<&Verified>, author: &AgencyId) -> bool {
     record.is_some_and(|record| record.header().author == *author)
+}
+
+/// Whether a record is a request that one of the two agencies asks the other.
+pub(crate) fn is_between(record: &Verified, one: &AgencyId, other: &AgencyId) -> bool {
+    let header = record.header();
+    let asked = if header.author == *one { other } else { one };
+    (header.author == *one || header.author == *other)
+        && Request::from_body(header, record.body()).is_ok_and(|request| request.asks(header, asked))
 }

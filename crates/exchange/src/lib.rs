@@ -19,7 +19,7 @@ pub use channel::{
 };
 pub use directory::Directory;
 pub use engine::{
-    Batch, Delivery, Exchange, Item, OnRetraction, Refusal, Refused, Snapshot, Submission, ledger_origin,
+    Answering, Batch, Delivery, Exchange, Item, OnRetraction, Refusal, Refused, Snapshot, Submission, ledger_origin,
 };
 pub use infrastructure::{EARLY_APPROVALS_MAX, Governance, needs_identity_key};
 pub use leaf::{Leaf, What};

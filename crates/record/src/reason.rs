@@ -84,6 +84,8 @@ reasons! {
     Expired = "expired",
     /// The body is not what its kind says.
     BodyNotOfKind = "body-not-of-kind",
+    /// A step that belongs to no request between its author and this agency; whether there is such a request is not said.
+    NoSuchRequest = "no-such-request",
     /// The parcel names another recipient.
     WrongRecipient = "wrong-recipient",
     /// The sealing key that the parcel names is not, or no longer, held here.

@@ -4,11 +4,13 @@
 //! Pure, and without SQL: a fold gets an [`Event`] and reads the rows there are through [`Rows`]; what it returns is written
 //! by a generic row store. A new view is a folder and one line in [`registry`].
 
+pub mod clock;
 pub mod drafts;
 pub mod inbox;
 pub mod policies;
 pub mod refused;
 pub mod registry;
+pub mod requests;
 #[cfg(test)]
 mod testing;
 pub mod text;

@@ -7,7 +7,9 @@ use mufakat_record::kinds::approval::{Approval, Decision};
 use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::policy_set::{PolicyFile, PolicySet};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
-use mufakat_record::kinds::report::{Report, ReportType};
+use mufakat_record::kinds::report::{Class, Entity, Identifier, IdentifierType, Report, ReportType};
+use mufakat_record::kinds::request::{By, Request};
+use mufakat_record::kinds::request_step::{self, RequestStep};
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::use_summary::{Use, UseSummary};
 use mufakat_record::kinds::{Body, draft, draft_step};
@@ -85,7 +87,12 @@ impl MemoryRows {
 
     /// Folds more steps, the first of which has the leaf `first`, into every view.
     pub(crate) fn fold(&mut self, steps: &[Step], first: u64) {
-        let me = agency(ME);
+        self.fold_at(ME, steps, first);
+    }
+
+    /// The same at another agency.
+    pub(crate) fn fold_at(&mut self, me: &str, steps: &[Step], first: u64) {
+        let me = agency(me);
         for (leaf, step) in (first..).zip(steps) {
             self.learn(leaf, step);
             let happening = match step {
@@ -247,8 +254,72 @@ pub(crate) fn receipt(author: &str, to: &str, records: &[(RecordId, Option<&str>
     sign(header(author, &[to], "receipt"), body.to_body())
 }
 
+pub(crate) fn request_body(title: &str, phone: &str) -> Request {
+    let text = || "EXERCISE".to_owned();
+    let phone = Identifier { identifier_type: IdentifierType::Phone, value: phone.to_owned() };
+    Request {
+        by: By::default(),
+        title: title.to_owned(),
+        text: text(),
+        offence: text(),
+        purpose: text(),
+        link: text(),
+        necessity: text(),
+        holding: text(),
+        urgency: None,
+        restrictions: None,
+        language: "en".to_owned(),
+        legal_basis: text(),
+        judge_needed: false,
+        subjects: Some(vec![Entity { class: Class::Phone, name: None, identifiers: Some(vec![phone]), role: None }]),
+        copied: None,
+        not_copied: None,
+    }
+}
+
+pub(crate) fn request(author: &str, audience: &[&str], title: &str, phone: &str) -> Verified {
+    sign(header(author, audience, "request"), request_body(title, phone).to_body())
+}
+
+pub(crate) fn request_step(
+    author: &str,
+    audience: &[&str],
+    on: RecordId,
+    at_ms: u64,
+    step: request_step::Step,
+) -> Verified {
+    let header = Header { issued_at: at_ms / 1000, ..about(author, audience, "request-step", Relation::Answers, on) };
+    sign(header, RequestStep { at_ms, by: Some(By::default()), step }.to_body())
+}
+
 pub(crate) fn of_unknown_kind(author: &str, title: &str) -> Verified {
-    sign(header(author, &[ME], "request"), cbor::encode(&title))
+    sign(header(author, &[ME], "not-a-kind"), cbor::encode(&title))
+}
+
+/// A step of any form.
+pub(crate) fn any_step(text: &str, which: prop::sample::Index) -> request_step::Step {
+    use request_step::{Ground, RefusedPart, Step};
+    let text = || text.to_owned();
+    let part = RefusedPart { part: text(), ground: Ground::Security, words: text() };
+    let mut steps = vec![
+        Step::Received { time_zone: "Asia/Jakarta".to_owned(), within_s: None },
+        Step::Received { time_zone: "UTC".to_owned(), within_s: Some(30) },
+        Step::Routed { to: text() },
+        Step::ClarificationAsked { text: text() },
+        Step::ClarificationGiven { text: text() },
+        Step::AwaitingJudge { until: START_S + 1_000_000, why: text() },
+        Step::Extended { until: START_S + 2_000_000, why: text() },
+        Step::Answered { text: text(), entities: None, refused: None, evidence: false },
+        Step::Answered { text: text(), entities: None, refused: Some(vec![part]), evidence: true },
+        Step::Refused { grounds: vec![Ground::NotHeld, Ground::Security], words: text() },
+        Step::Refused { grounds: vec![Ground::InvalidRequest], words: text() },
+        Step::Withdrawn { why: text() },
+        Step::Feedback { text: text(), useful: true },
+        Step::EvidencePermitted { words: text() },
+        Step::Closed,
+    ];
+    let at = which.index(steps.len());
+    steps.swap_remove(at)
 }
 
 /// What an officer did.
@@ -315,7 +386,7 @@ pub(crate) fn summary(author: &str, to: &str, from: u64, record: RecordId) -> Ve
 
 /// A random history that a node can have: what it is about comes before what is said about it.
 pub(crate) fn histories() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec((0..19u8, any::<prop::sample::Index>(), 0..3usize, any::<bool>()), 1..60).prop_map(
+    prop::collection::vec((0..25u8, any::<prop::sample::Index>(), 0..3usize, any::<bool>()), 1..60).prop_map(
         |choices| {
             let (mut received, mut authored, mut sets) = (Vec::new(), Vec::new(), Vec::new());
             let steps = choices.into_iter().enumerate().map(|(leaf, (what, which, partner, flag))| {
@@ -346,6 +417,25 @@ pub(crate) fn histories() -> impl Strategy<Value = Vec<Step>> {
                     9 => one_of(&authored).map(|on| {
                         let action = if flag { Action::Deleted } else { Action::Marked };
                         Step::Received(answer(from, on, action, None, leaf as u64))
+                    }),
+                    19 => came(&mut received, request(from, &[ME], &title, "+1")),
+                    20 => went(&mut authored, request(ME, audience, &title, if flag { "+1" } else { "+2" })),
+                    21 | 22 => one_of(&received).and_then(|on| {
+                        let (at_ms, said) =
+                            ((START_S + leaf as u64) * 1000 + which.index(900) as u64, any_step(&title, which));
+                        if flag {
+                            went(&mut authored, request_step(ME, &[from], on, at_ms, said))
+                        } else {
+                            came(&mut received, request_step(from, &[ME], on, at_ms, said))
+                        }
+                    }),
+                    23 | 24 => one_of(&authored).and_then(|on| {
+                        let (at_ms, said) = ((START_S + leaf as u64) * 1000, any_step(&title, which));
+                        if flag {
+                            went(&mut authored, request_step(ME, &PARTNERS[..=partner], on, at_ms, said))
+                        } else {
+                            came(&mut received, request_step(from, &[ME], on, at_ms, said))
+                        }
                     }),
                     10 => one_of(if flag { &received } else { &authored }).map(Step::Deleted),
                     12 => one_of(if flag { &received } else { &authored }).map(|id| Step::Used(id, act(How::Read))),

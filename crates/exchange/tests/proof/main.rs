@@ -6,6 +6,7 @@ mod channel;
 mod properties;
 mod receipts;
 mod register;
+mod requests;
 mod retraction;
 mod store;
 mod support;

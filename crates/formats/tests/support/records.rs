@@ -6,14 +6,17 @@ use mufakat_record::kinds::answer::{Action, Answer};
 use mufakat_record::kinds::approval::{Approval, Decision};
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::escalation::{Escalation, Level};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::kinds::report::{Class, Entity, Identifier, IdentifierType, Period, Place, Report, ReportType};
+use mufakat_record::kinds::request::{By, Request, Urgency, UrgencyReason};
+use mufakat_record::kinds::request_step::{Ground, RequestStep, Step};
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::witness_alarm::{Finding, WitnessAlarm};
 use mufakat_record::kinds::{self, Body, Understanding};
 use mufakat_record::{
-    Code, Draft, Evaluation, Eyes, Handling, Header, RecordId, Reference, Relation, SigningKey, Tlp, Unverified,
+    Code, Draft, Evaluation, Eyes, Handling, Header, RecordId, Reference, Relation, Role, SigningKey, Tlp, Unverified,
 };
 use serde_json::{Value, json};
 
@@ -259,9 +262,52 @@ fn good_records(vn: &Agency) -> Vec<Value> {
         good("register approval", &vn.approve(&version_2())),
         good("witness alarm", &vn.sign(vn.header(""), &alarm)),
         good("approval, which stays at home", &vn.sign(at_home(vn, RecordId(seed("a"))), &approval())),
+        good("request", &vn.sign(vn.header(""), &request())),
+        good(
+            "request step: refused",
+            &vn.sign(with(refers(Relation::Answers, &report)), &request_step(vn.header("").issued_at)),
+        ),
+        good(
+            "escalation, for its author alone",
+            &vn.sign(
+                Header { audience: vec![name("vn-police")], ..with(refers(Relation::About, &report)) },
+                &escalation(),
+            ),
+        ),
         good("kind that is not known", &unknown),
         good("audience of 256", &widest),
     ]
+}
+
+fn request() -> Request {
+    let text = |what: &str| format!("EXERCISE {what}");
+    Request {
+        by: By { role: Role::Liaison, officer: Some("d3-night".parse().expect("a pseudonym")) },
+        title: text("whose vessel"),
+        text: text("who owns the vessel"),
+        offence: text("armed robbery at sea"),
+        purpose: text("to find the crew"),
+        link: text("the vessel was seen there"),
+        necessity: text("there is no other source"),
+        holding: text("it is on their registry"),
+        urgency: Some(Urgency { reason: UrgencyReason::LifeOrLimb, directly_accessible: true }),
+        restrictions: None,
+        language: "en".to_owned(),
+        legal_basis: text("treaty"),
+        judge_needed: false,
+        subjects: None,
+        copied: None,
+        not_copied: None,
+    }
+}
+
+fn request_step(issued_at: u64) -> RequestStep {
+    let step = Step::Refused { grounds: vec![Ground::NotHeld, Ground::Security], words: "EXERCISE".to_owned() };
+    RequestStep { at_ms: issued_at * 1000 + 7, by: Some(By::default()), step }
+}
+
+fn escalation() -> Escalation {
+    Escalation { level: Level::Supervisor, mark_ms: 1_800_000_000_000, due_ms: 1_800_000_000_000 }
 }
 
 fn bad_forms(keys: &Keys) -> Vec<Value> {
@@ -610,7 +656,7 @@ fn bad_bodies(keys: &Keys) -> Vec<Value> {
         refused("version 2 without the one before", "register-version", vec![], version(&|v| v.previous = None)),
         away("home kind that goes to a partner", vec![name("ru-police")]),
         away("home kind that also goes to a partner", vec![name("ru-police"), vn.id.clone()]),
-        refused("kind that is not known, with a float in it", "request", vec![], vec![0xf9, 0x3c, 0x00]),
+        refused("kind that is not known, with a float in it", "not-a-kind", vec![], vec![0xf9, 0x3c, 0x00]),
         refused("kind with a capital letter", "Request", vec![], vec![0x80]),
         refused("kind without a name", "", vec![], vec![0x80]),
     ]

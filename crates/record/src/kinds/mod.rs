@@ -6,12 +6,15 @@ pub mod attachment;
 pub mod correction;
 pub mod draft;
 pub mod draft_step;
+pub mod escalation;
 pub mod key_set;
 pub mod policy_set;
 pub mod receipt;
 pub mod register_approval;
 pub mod register_version;
 pub mod report;
+pub mod request;
+pub mod request_step;
 pub mod retraction;
 pub mod use_summary;
 pub mod witness_alarm;
@@ -83,12 +86,15 @@ pub const KINDS: &[(&str, Check)] = &[
     (correction::Correction::KIND, check_as::<correction::Correction>),
     (draft::Draft::KIND, check_as::<draft::Draft>),
     (draft_step::DraftStep::KIND, check_as::<draft_step::DraftStep>),
+    (escalation::Escalation::KIND, check_as::<escalation::Escalation>),
     (key_set::KeySet::KIND, check_as::<key_set::KeySet>),
     (policy_set::PolicySet::KIND, check_as::<policy_set::PolicySet>),
     (receipt::Receipt::KIND, check_as::<receipt::Receipt>),
     (register_approval::RegisterApproval::KIND, check_as::<register_approval::RegisterApproval>),
     (register_version::RegisterVersion::KIND, check_as::<register_version::RegisterVersion>),
     (report::Report::KIND, check_as::<report::Report>),
+    (request::Request::KIND, check_as::<request::Request>),
+    (request_step::RequestStep::KIND, check_as::<request_step::RequestStep>),
     (retraction::Retraction::KIND, check_as::<retraction::Retraction>),
     (use_summary::UseSummary::KIND, check_as::<use_summary::UseSummary>),
     (witness_alarm::WitnessAlarm::KIND, check_as::<witness_alarm::WitnessAlarm>),

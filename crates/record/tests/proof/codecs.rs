@@ -10,6 +10,7 @@ use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::register_approval::RegisterApproval;
 use mufakat_record::kinds::register_version::{Agency, Forum, Party, RegisterVersion, Rules};
 use mufakat_record::kinds::report::{Class, Entity, Identifier, IdentifierType, Period, Place, Report, ReportType};
+use mufakat_record::kinds::request_step::{Ground, RefusedPart, Step};
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::witness_alarm::{Finding, WitnessAlarm};
 use mufakat_record::kinds::{self, Body, KINDS, Understanding};
@@ -261,6 +262,10 @@ proptest! {
         comes_back(referring("", Relation::Answers), &answer)?;
         comes_back(header(""), &attachment)?;
         comes_back(header(""), &report)?;
+        let report_entities = report.entities.clone();
+        let mut asked = request();
+        asked.subjects = report_entities.clone();
+        comes_back(header(""), &asked)?;
         comes_back(referring("", Relation::Corrects), &Correction { reason: reason.clone(), report })?;
         comes_back(referring("", Relation::Retracts), &Retraction { reason: reason.clone() })?;
         comes_back(header(""), &key_set)?;
@@ -269,6 +274,12 @@ proptest! {
         comes_back(header(""), &RegisterApproval { version: approval.0, hash: Digest(approval.1) })?;
         let alarm = WitnessAlarm { agency: agency("vn-navy"), finding: findings, first: reason.clone(), second: reason };
         comes_back(header(""), &alarm)?;
+        let ground = Ground::ALL[usize::from(approval.1[0] % 8)].0;
+        let part = RefusedPart { part: "EXERCISE".into(), ground, words: "EXERCISE".into() };
+        let answered = Step::Answered { text: "EXERCISE".into(), entities: report_entities, refused: Some(vec![part]), evidence: approval.1[1] > 99 };
+        for step in steps().into_iter().chain([answered]) {
+            comes_back(referring("", Relation::Answers), &request_step(step))?;
+        }
     }
 
     #[test]

@@ -10,12 +10,15 @@ use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::draft::Draft as DraftBody;
 use mufakat_record::kinds::draft_step::{DraftStep, Step};
+use mufakat_record::kinds::escalation::{Escalation, Level};
 use mufakat_record::kinds::key_set::{KeySet, Sealing, Signing};
 use mufakat_record::kinds::policy_set::{PolicyFile, PolicySet};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::register_approval::RegisterApproval;
 use mufakat_record::kinds::register_version::{Agency, Forum, Party, RegisterVersion, Rules};
 use mufakat_record::kinds::report::{Class, Entity, Identifier, IdentifierType, Period, Place, Report, ReportType};
+use mufakat_record::kinds::request::{By, Request, Urgency, UrgencyReason};
+use mufakat_record::kinds::request_step::{Ground, RefusedPart, RequestStep, Step as Says};
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::use_summary::{Use, UseSummary};
 use mufakat_record::kinds::witness_alarm::{Finding, WitnessAlarm};
@@ -269,6 +272,57 @@ pub(crate) fn policy_set() -> PolicySet {
     }
 }
 
+pub(crate) fn request() -> Request {
+    let text = || "EXERCISE".to_owned();
+    Request {
+        by: By { role: Role::Liaison, officer: Some("d3-night".parse().unwrap()) },
+        title: text(),
+        text: text(),
+        offence: text(),
+        purpose: text(),
+        link: text(),
+        necessity: text(),
+        holding: text(),
+        urgency: Some(Urgency { reason: UrgencyReason::LifeOrLimb, directly_accessible: true }),
+        restrictions: Some(text()),
+        language: "en".to_owned(),
+        legal_basis: text(),
+        judge_needed: true,
+        subjects: report().entities,
+        copied: Some(vec![agency("id-coastguard")]),
+        not_copied: None,
+    }
+}
+
+/// A step that was taken when the sample records are issued.
+pub(crate) fn request_step(step: Says) -> RequestStep {
+    RequestStep { at_ms: ISSUED_AT * 1000 + 999, by: Some(By::default()), step }
+}
+
+/// A step of each form.
+pub(crate) fn steps() -> Vec<Says> {
+    let text = || "EXERCISE".to_owned();
+    let part = RefusedPart { part: text(), ground: Ground::Security, words: text() };
+    vec![
+        Says::Received { time_zone: "Asia/Jakarta".to_owned(), within_s: Some(5) },
+        Says::Routed { to: text() },
+        Says::ClarificationAsked { text: text() },
+        Says::ClarificationGiven { text: text() },
+        Says::AwaitingJudge { until: ISSUED_AT + 60, why: text() },
+        Says::Extended { until: ISSUED_AT + 1, why: text() },
+        Says::Answered { text: text(), entities: report().entities, refused: Some(vec![part]), evidence: true },
+        Says::Refused { grounds: vec![Ground::NotHeld, Ground::ThirdParty], words: text() },
+        Says::Withdrawn { why: text() },
+        Says::Feedback { text: text(), useful: false },
+        Says::EvidencePermitted { words: text() },
+        Says::Closed,
+    ]
+}
+
+pub(crate) fn escalation() -> Escalation {
+    Escalation { level: Level::Deputy, mark_ms: NOW * 1000, due_ms: NOW * 1000 + 1 }
+}
+
 /// One sound body of each kind, with a header that goes with it.
 pub(crate) fn bodies() -> Vec<(Header, Vec<u8>)> {
     fn of<B: Body>(header: Header, body: &B) -> (Header, Vec<u8>) {
@@ -282,12 +336,15 @@ pub(crate) fn bodies() -> Vec<(Header, Vec<u8>)> {
         of(referring("", Relation::Corrects), &correction),
         of(at_home(header("")), &draft()),
         of(at_home(referring("", Relation::About)), &draft_step(Step::Released)),
+        of(at_home(referring("", Relation::About)), &escalation()),
         of(header(""), &key_set()),
         of(at_home(header("")), &policy_set()),
         of(Header { audience: vec![agency("ru-police")], ..header("") }, &receipt()),
         of(header(""), &RegisterApproval { version: 2, hash: Digest([14; 32]) }),
         of(header(""), &register_version()),
         of(header(""), &report()),
+        of(header(""), &request()),
+        of(referring("", Relation::Answers), &request_step(steps().swap_remove(6))),
         of(referring("", Relation::Retracts), &Retraction { reason: "EXERCISE".into() }),
         of(Header { audience: vec![agency("ru-police")], ..header("") }, &use_summary()),
         of(header(""), &witness_alarm()),

@@ -14,6 +14,8 @@ use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::kinds::report::{
     Class, ENTITIES_MAX, Entity, IdentifierType, Period, Place, Report, TEXT_BYTES_MAX, TITLE_BYTES_MAX,
 };
+use mufakat_record::kinds::request::{By, COPIES_MAX, GROUNDS_BYTES_MAX, NotCopied, Request};
+use mufakat_record::kinds::request_step::{Ground, REFUSED_PARTS_MAX, RequestStep, Step as Says, WAIT_S_MAX};
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::use_summary::{PURPOSE_BYTES_MAX, USES_MAX, Use, UseSummary};
 use mufakat_record::kinds::witness_alarm::WitnessAlarm;
@@ -452,4 +454,102 @@ fn use_summaries() {
     };
     check(true, &many(USES_MAX));
     check(false, &many(USES_MAX + 1));
+}
+
+#[test]
+fn requests() {
+    let check = |taken: bool, change: &dyn Fn(&mut Request)| {
+        let mut changed = request();
+        change(&mut changed);
+        expect(taken, header(""), &changed);
+    };
+    let texts: [(&str, fn(&mut Request) -> &mut String); 6] = [
+        ("offence", |r| &mut r.offence),
+        ("purpose", |r| &mut r.purpose),
+        ("link", |r| &mut r.link),
+        ("necessity", |r| &mut r.necessity),
+        ("holding", |r| &mut r.holding),
+        ("legal_basis", |r| &mut r.legal_basis),
+    ];
+    for (name, field) in texts {
+        check(false, &|r| *field(r) = " ".to_owned());
+        check(true, &|r| *field(r) = "x".repeat(GROUNDS_BYTES_MAX));
+        check(false, &|r| *field(r) = "x".repeat(GROUNDS_BYTES_MAX + 1));
+        // The fault names the field.
+        let mut changed = request();
+        field(&mut changed).clear();
+        assert!(changed.fault().unwrap().contains(&format!("`{name}`")));
+    }
+    check(true, &|_| {});
+    check(false, &|r| r.title = String::new());
+    check(false, &|r| r.text = "\n".to_owned());
+    check(false, &|r| r.text = "x".repeat(TEXT_BYTES_MAX + 1));
+    check(false, &|r| r.restrictions = Some(String::new()));
+    check(false, &|r| r.language = "e".to_owned());
+    check(false, &|r| {
+        r.subjects.as_mut().unwrap()[0].identifiers = Some(vec![identifier(IdentifierType::Imo, "9074728")])
+    });
+    // Who has a copy is in the audience, and somebody is asked.
+    check(true, &|r| r.copied = None);
+    check(true, &|r| (r.copied, r.not_copied) = (None, Some(NotCopied::Safety)));
+    check(false, &|r| r.not_copied = Some(NotCopied::Safety));
+    check(false, &|r| r.copied = Some(vec![]));
+    check(false, &|r| r.copied = Some(vec![agency("sg-fusion")]));
+    check(false, &|r| r.copied = Some(vec![agency("vn-police")]));
+    check(false, &|r| r.copied = Some(vec![agency("id-coastguard"), agency("ru-police")]));
+    check(false, &|r| r.copied = Some(vec![agency("id-coastguard"); 2]));
+    check(false, &|r| r.copied = Some((0..=COPIES_MAX).map(|i| agency(&format!("agency-{i}"))).collect()));
+}
+
+#[test]
+fn request_steps() {
+    let check = |taken: bool, step: Says| expect(taken, referring("", Relation::Answers), &request_step(step));
+    steps().into_iter().for_each(|step| check(true, step));
+    let text = || "EXERCISE".to_owned();
+    check(false, Says::Received { time_zone: "../UTC".to_owned(), within_s: None });
+    check(false, Says::Received { time_zone: "UTC".to_owned(), within_s: Some(0) });
+    check(false, Says::Routed { to: String::new() });
+    check(false, Says::ClarificationAsked { text: " ".to_owned() });
+    check(false, Says::ClarificationGiven { text: "x".repeat(GROUNDS_BYTES_MAX + 1) });
+    for until in [0, ISSUED_AT, ISSUED_AT + WAIT_S_MAX + 1, u64::MAX] {
+        check(false, Says::AwaitingJudge { until, why: text() });
+        check(false, Says::Extended { until, why: text() });
+    }
+    check(true, Says::Extended { until: ISSUED_AT + WAIT_S_MAX, why: text() });
+    check(false, Says::Extended { until: ISSUED_AT + 1, why: String::new() });
+    check(false, Says::Refused { grounds: vec![], words: text() });
+    check(false, Says::Refused { grounds: vec![Ground::NotHeld; 2], words: text() });
+    check(false, Says::Refused { grounds: vec![Ground::ThirdParty, Ground::NotHeld], words: text() });
+    check(false, Says::Refused { grounds: vec![Ground::NotHeld], words: String::new() });
+    let Says::Answered { refused: Some(parts), .. } = steps().swap_remove(6) else { panic!("the answer") };
+    let answered =
+        |text: &str, refused| Says::Answered { text: text.to_owned(), entities: None, refused, evidence: false };
+    check(true, answered("EXERCISE", None));
+    check(false, answered("", None));
+    check(false, answered(&"x".repeat(TEXT_BYTES_MAX + 1), None));
+    check(false, answered("EXERCISE", Some(vec![])));
+    check(true, answered("EXERCISE", Some(vec![parts[0].clone(); REFUSED_PARTS_MAX])));
+    check(false, answered("EXERCISE", Some(vec![parts[0].clone(); REFUSED_PARTS_MAX + 1])));
+    // The time is that of the header, and only the node itself takes a step without an officer.
+    let sound = request_step(Says::Closed);
+    expect(true, referring("", Relation::Answers), &sound);
+    expect(false, referring("", Relation::About), &sound);
+    expect(false, header(""), &sound);
+    expect(false, referring("", Relation::Answers), &RequestStep { at_ms: sound.at_ms + 1, ..sound.clone() });
+    expect(false, referring("", Relation::Answers), &RequestStep { at_ms: ISSUED_AT * 1000 - 1, ..sound.clone() });
+    expect(false, referring("", Relation::Answers), &RequestStep { by: None, ..sound });
+    let received = Says::Received { time_zone: "UTC".to_owned(), within_s: None };
+    expect(true, referring("", Relation::Answers), &RequestStep { by: None, ..request_step(received.clone()) });
+    expect(true, referring("", Relation::Answers), &RequestStep { by: Some(By::default()), ..request_step(received) });
+}
+
+#[test]
+fn escalations() {
+    let alone = Header { audience: vec![agency("vn-police")], ..header("") };
+    expect(true, alone.clone(), &escalation());
+    expect(false, header(""), &escalation());
+    expect(false, Header { references: vec![], ..alone.clone() }, &escalation());
+    let mut late = escalation();
+    late.mark_ms = late.due_ms + 1;
+    expect(false, alone, &late);
 }

@@ -3,6 +3,7 @@
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::report::Report;
+use mufakat_record::kinds::request::Request;
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::{self, Body};
 use mufakat_record::{Header, RecordId, Relation, SKEW_SHOWN_S, Verified};
@@ -148,6 +149,7 @@ fn describe(event: &Event<'_>, record: &Verified) -> Map<String, Value> {
 fn title(record: &Verified) -> Option<String> {
     let (header, body) = (record.header(), record.body());
     match header.kind.as_str() {
+        Request::KIND => Request::from_body(header, body).ok().map(|request| request.title),
         Report::KIND => Report::from_body(header, body).ok().map(|report| report.title),
         Correction::KIND => Correction::from_body(header, body).ok().map(|correction| correction.report.title),
         Attachment::KIND => Attachment::from_body(header, body).ok().map(|attachment| attachment.name),

@@ -164,7 +164,11 @@ fn model(steps: &[Step], leaf: usize, record: &Verified, to: &AgencyId) -> (Valu
         _ => None,
     });
     let answer = steps[leaf..].iter().rev().find_map(|step| match step {
-        Step::Received(said) if said.header().author == *to && said.header().the_one(Relation::Answers) == Some(id) => {
+        Step::Received(said)
+            if said.header().kind == Answer::KIND
+                && said.header().author == *to
+                && said.header().the_one(Relation::Answers) == Some(id) =>
+        {
             Some(json!(Answer::from_body(said.header(), said.body()).unwrap().action))
         }
         _ => None,

@@ -1,0 +1,356 @@
+//! Requests for information: asked, and taken a step further, by the officers of either side.
+
+use std::sync::Arc;
+
+use mufakat_exchange::{Directory, Submission};
+use mufakat_record::kinds::Body;
+use mufakat_record::kinds::attachment::Attachment;
+use mufakat_record::kinds::request::{By, Request};
+use mufakat_record::kinds::request_step::{Ground, RequestStep, Step};
+use mufakat_record::{
+    AgencyId, Code, Eyes, Handling, Header, Reason, RecordId, Reference, Relation, Role, SigningKey, ThreadId, Tlp, Verified,
+    sha256,
+};
+use mufakat_store::Queries;
+use mufakat_views::requests::{Entry, NAME, STEPS_MAX, Side};
+use mufakat_views::{Row, Rows};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::Caller;
+use crate::gate::{self, Action};
+use crate::node::Node;
+use crate::share::{Composed, NotShared, Outcome, header_for, new_thread, sign, sub_key, submission_key, submit_signed};
+use crate::writer::Fault;
+use crate::{chunks, clock};
+
+/// A request as it is handed in.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RequestEnvelope)]
+pub(crate) struct Question {
+    /// Agencies, parties or forums that are asked.
+    to: Vec<AgencyId>,
+    /// The TLP label.
+    tlp: Tlp,
+    /// Handling codes.
+    #[serde(default)]
+    codes: Vec<Code>,
+    /// Purposes for which it may be used.
+    #[serde(default)]
+    purposes: Vec<String>,
+    /// Originator control.
+    #[serde(default)]
+    orcon: bool,
+    /// A caveat in words.
+    #[serde(default)]
+    caveat: Option<String>,
+    /// The officers for whose eyes it is.
+    #[serde(default)]
+    eyes: Vec<Eyes>,
+    /// By when those who are asked are to look again whether they still need it, in seconds since 1970.
+    #[serde(default)]
+    review: Option<u64>,
+    /// When it expires, in seconds since 1970.
+    #[serde(default)]
+    expires: Option<u64>,
+    /// One request for each agency, so that none learns of the others.
+    #[serde(default)]
+    hidden_audience: bool,
+    /// Uploads that go with it.
+    #[serde(default)]
+    attachments: Vec<String>,
+    /// The matter that it belongs to; a new one when absent.
+    #[serde(default)]
+    thread: Option<ThreadId>,
+    /// Records that it is about.
+    #[serde(default)]
+    about: Vec<RecordId>,
+    /// What the submitter calls it: the same key is carried out once.
+    #[serde(default)]
+    key: Option<String>,
+    /// The request.
+    body: Request,
+}
+
+/// A step as it is handed in.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RequestStepEnvelope)]
+pub(crate) struct Move {
+    /// For the side that asks several agencies: to which of them it goes; to all that it fits when absent.
+    #[serde(default)]
+    to: Option<AgencyId>,
+    /// The step.
+    step: Step,
+    /// Records that it cites.
+    #[serde(default)]
+    about: Vec<RecordId>,
+    /// Uploads that go with it.
+    #[serde(default)]
+    attachments: Vec<String>,
+    /// What the submitter calls it: the same key is carried out once.
+    #[serde(default)]
+    key: Option<String>,
+}
+
+/// Asks.
+pub(crate) async fn ask(node: &Arc<Node>, caller: &Caller, question: Question) -> Result<Outcome, Fault> {
+    let attachments = match uploads(node, &question.attachments) {
+        Ok(attachments) => attachments,
+        Err(missing) => return Ok(Err(missing)),
+    };
+    let caller = caller.clone();
+    one(submit_signed(node, move |node, directory, signer| {
+        vec![compose(node, &caller, directory, signer, &question, &attachments)]
+    }))
+    .await
+}
+
+async fn one(outcomes: impl Future<Output = Result<Vec<Outcome>, Fault>>) -> Result<Outcome, Fault> {
+    Ok(outcomes.await?.into_iter().next().unwrap_or_else(|| Err(Reason::Malformed.into())))
+}
+
+fn uploads(node: &Node, names: &[String]) -> Result<Vec<Attachment>, NotShared> {
+    let find = |name: &String| {
+        let missing = || NotShared::new("unknown-upload", format!("there is no upload called {name}"));
+        chunks::uploaded(node, name).ok_or_else(missing)
+    };
+    names.iter().map(find).collect()
+}
+
+/// An officer as partners see one.
+fn by(caller: &Caller) -> By {
+    // The operator, who has every role, stands for the duty officer.
+    By { role: caller.roles.first().copied().unwrap_or(Role::DutyOfficer), officer: caller.officer.clone() }
+}
+
+fn handling_of(question: &Question) -> Handling {
+    let (mut codes, mut eyes) = (question.codes.clone(), question.eyes.clone());
+    codes.sort_unstable();
+    codes.dedup();
+    eyes.sort_unstable();
+    eyes.dedup();
+    Handling {
+        tlp: question.tlp,
+        codes: (!codes.is_empty()).then_some(codes),
+        purposes: (!question.purposes.is_empty()).then(|| question.purposes.clone()),
+        orcon: question.orcon.then_some(true),
+        caveat: question.caveat.clone(),
+        eyes: (!eyes.is_empty()).then_some(eyes),
+        review: question.review,
+    }
+}
+
+/// Makes the records of one request: attachments, the request, and one set for each agency if none is to learn of the others.
+fn compose(
+    node: &Node,
+    caller: &Caller,
+    directory: &Directory,
+    signer: &SigningKey,
+    question: &Question,
+    attachments: &[Attachment],
+) -> Composed {
+    let chain = directory.chain();
+    let mut asked = chain.resolve(&question.to).map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
+    asked.retain(|to| *to != node.me);
+    if asked.is_empty() {
+        return Err(NotShared::new(Reason::EmptyAudience.name(), "nobody but this agency itself is named"));
+    }
+    let mut body = question.body.clone();
+    body.by = by(caller);
+    // The single point of contact has a copy, unless it is asked itself or a sensitive case forbids it (Directive (EU)
+    // 2023/977, article 4(1)).
+    let contact = node.config.desk.single_point_of_contact.clone().filter(|contact| {
+        *contact != node.me && !asked.contains(contact) && chain.member(contact).is_some() && body.not_copied.is_none()
+    });
+    body.copied = contact.clone().map(|contact| vec![contact]);
+    let named: Vec<AgencyId> = question.to.iter().cloned().chain(contact.clone()).collect();
+    let with_contact = |mut audience: Vec<AgencyId>| {
+        audience.extend(contact.clone());
+        audience.sort();
+        audience
+    };
+    let audiences: Vec<_> = if question.hidden_audience {
+        asked.into_iter().map(|one| with_contact(vec![one])).collect()
+    } else {
+        vec![with_contact(asked)]
+    };
+    let key = submission_key(question.key.as_deref())?;
+    let thread = question.thread.unwrap_or_else(new_thread);
+    let mut submissions = Vec::new();
+    for (number, audience) in audiences.into_iter().enumerate() {
+        let header = header_for(node, directory, Request::KIND, audience, handling_of(question), thread);
+        let header = Header { expires: question.expires, ..header };
+        let key = key.map(|key| (key, number));
+        submissions.extend(signed(node, caller, directory, signer, &named, header, &body, &question.about, attachments, key)?);
+    }
+    // The request stands first in what is told of it.
+    submissions.reverse();
+    Ok(submissions)
+}
+
+/// The records of one set, let through by the gate: attachments first, then what carries them.
+#[allow(clippy::too_many_arguments)]
+fn signed<B: Body>(
+    node: &Node,
+    caller: &Caller,
+    directory: &Directory,
+    signer: &SigningKey,
+    named: &[AgencyId],
+    header: Header,
+    body: &B,
+    about: &[RecordId],
+    attachments: &[Attachment],
+    key: Option<([u8; 32], usize)>,
+) -> Composed {
+    let register = directory.chain().current();
+    let release = Action::Release { named };
+    let decision =
+        node.gate.decide(&gate::Request::about(caller, &header, release, &node.me, register, clock::now_s()));
+    if !decision.allow {
+        return Err(NotShared::new(decision.rule, decision.why));
+    }
+    let mut submissions = Vec::new();
+    let mut references = header.references.clone();
+    references.extend(about.iter().map(|id| Reference { relation: Relation::About, record: *id }));
+    for (which, attachment) in attachments.iter().enumerate() {
+        let base = Header { kind: Attachment::KIND.to_owned(), references: Vec::new(), ..header.clone() };
+        let record = sign(base, attachment, signer)?;
+        references.push(Reference { relation: Relation::Attaches, record: record.id() });
+        submissions.push(Submission { record, key: key.map(|(key, number)| sub_key(key, number, which + 1)) });
+    }
+    references.sort();
+    references.dedup();
+    let record = sign(Header { references, ..header }, body, signer)?;
+    submissions.push(Submission { record, key: key.map(|(key, number)| sub_key(key, number, 0)) });
+    Ok(submissions)
+}
+
+/// Why a step cannot be taken.
+#[derive(Debug)]
+pub(crate) enum NoStep {
+    /// There is no such request, or none that is for this agency.
+    NotFound,
+    /// It does not go with what became of the request.
+    OutOfTurn(&'static str, String),
+    /// It would not be shared.
+    NotShared(NotShared),
+}
+
+/// Takes a step in a request that this agency asks or is asked.
+pub(crate) async fn take(
+    node: &Arc<Node>,
+    caller: &Caller,
+    id: RecordId,
+    moved: Move,
+) -> Result<Result<RecordId, NoStep>, Fault> {
+    let Some((request, rows)) = find(node, id).await? else { return Ok(Err(NoStep::NotFound)) };
+    let partners = match addressees(&rows, &moved) {
+        Ok(partners) => partners,
+        Err(no) => return Ok(Err(no)),
+    };
+    let attachments = match uploads(node, &moved.attachments) {
+        Ok(attachments) => attachments,
+        Err(missing) => return Ok(Err(NoStep::NotShared(missing))),
+    };
+    let key = match submission_key(moved.key.as_deref()) {
+        Ok(key) => key.map(|key| (key, 0)),
+        Err(no) => return Ok(Err(NoStep::NotShared(no))),
+    };
+    let caller = caller.clone();
+    let outcome = one(submit_signed(node, move |node, directory, signer| {
+        let at_ms = clock::now_ms();
+        let (thread, handling) = (request.header().thread, request.header().handling.clone());
+        let mut audience = partners.clone();
+        audience.retain(|to| directory.chain().member(to).is_some());
+        let header = header_for(node, directory, RequestStep::KIND, audience, handling, thread);
+        let references = vec![Reference { relation: Relation::Answers, record: id }];
+        let header = Header { issued_at: at_ms / 1000, references, ..header };
+        let body = RequestStep { at_ms, by: Some(by(&caller)), step: moved.step.clone() };
+        let composed =
+            signed(node, &caller, directory, signer, &partners, header, &body, &moved.about, &attachments, key);
+        vec![composed.map(|mut submissions| {
+            submissions.reverse();
+            submissions
+        })]
+    }))
+    .await?;
+    Ok(match outcome {
+        Ok(shared) => shared.first().map(|shared| shared.id).ok_or(NoStep::NotShared(Reason::Malformed.into())),
+        Err(no) => Err(NoStep::NotShared(no)),
+    })
+}
+
+/// A request with its rows.
+async fn find(node: &Arc<Node>, id: RecordId) -> Result<Option<(Verified, Vec<Entry>)>, Fault> {
+    node.read(move |reader| {
+        let unavailable = |e: mufakat_views::RowsUnavailable| mufakat_store::Error::Unavailable(e.0);
+        let Some(leaf) = reader.leaf_of(&id).map_err(unavailable)? else { return Ok(None) };
+        let rows = reader.rows(NAME, &leaf.to_be_bytes(), None).map_err(unavailable)?;
+        let request = reader.record_bytes(&id)?.and_then(|bytes| Verified::from_own_store(bytes).ok());
+        let entries: Vec<Entry> = rows.iter().filter_map(|row: &Row| Entry::of(&row.body)).collect();
+        Ok(request.filter(|_| !entries.is_empty()).map(|request| (request, entries)))
+    })
+    .await
+}
+
+/// The agencies to which a step goes: those of whose rows it fits.
+fn addressees(rows: &[Entry], moved: &Move) -> Result<Vec<AgencyId>, NoStep> {
+    let no = |reason, why: String| Err(NoStep::OutOfTurn(reason, why));
+    let step = &moved.step;
+    if matches!(step, Step::Received { .. }) {
+        return no("not-yours", "`received` is said by the node itself".to_owned());
+    }
+    let wanted: Vec<_> =
+        rows.iter().filter(|row| moved.to.as_ref().is_none_or(|to| row.partner == *to)).collect();
+    let Some(first) = wanted.first() else {
+        return no("not-a-side", "the agency in `to` is neither asked nor asks here".to_owned());
+    };
+    let own_side = match first.side {
+        Side::Asking => step.is_askers(),
+        Side::Asked => !step.is_askers(),
+        Side::Copy => return no("not-a-side", "this agency has a copy of the request and is not asked".to_owned()),
+    };
+    if !own_side {
+        return no("not-yours", format!("`{}` is a step of the other side", step.name()));
+    }
+    let open = |row: &&&Entry| row.partner_removed_ms.is_none() && row.rejected.is_none() && row.steps.len() < STEPS_MAX;
+    let fitting: Vec<_> = wanted.iter().filter(open).filter(|row| row.matter().would_take(step)).collect();
+    if !fitting.is_empty() {
+        return Ok(fitting.into_iter().map(|row| row.partner.clone()).collect());
+    }
+    if first.steps.len() >= STEPS_MAX {
+        return no("too-many-steps", format!("a request has at most {STEPS_MAX} steps"));
+    }
+    if refuses_unasked(first, step) {
+        let why = "before a request is refused as invalid, a clarification is asked".to_owned();
+        return no("clarify-first", why);
+    }
+    no("out-of-turn", format!("`{}` does not go with the state `{}` of the request", step.name(), first.state))
+}
+
+/// Whether a refusal waits for a clarification to be asked.
+fn refuses_unasked(entry: &Entry, step: &Step) -> bool {
+    let invalid = match step {
+        Step::Refused { grounds, .. } => grounds.contains(&Ground::InvalidRequest),
+        Step::Answered { refused, .. } => refused.iter().flatten().any(|part| part.ground == Ground::InvalidRequest),
+        _ => false,
+    };
+    invalid && entry.is_open() && !entry.steps.iter().any(|line| matches!(line.says, Step::ClarificationAsked { .. }))
+}
+
+/// Earlier requests of this agency on the same subject as this one.
+pub(crate) async fn duplicates(node: &Arc<Node>, request: Option<RecordId>) -> Result<Vec<RecordId>, Fault> {
+    let Some(id) = request else { return Ok(Vec::new()) };
+    let found = find(node, id).await?.and_then(|(_, entries)| entries.into_iter().next());
+    Ok(found.map(|entry| entry.duplicates).unwrap_or_default())
+}
+
+/// The key under which an escalation is submitted, so that it is made once whatever happens between two looks.
+pub(super) fn escalation_key(request: &RecordId, partner: &AgencyId, level: &str, due_ms: u64) -> [u8; 16] {
+    let text = format!("escalation {request} {partner} {level} {due_ms}");
+    let mut key = [0; 16];
+    key.copy_from_slice(&sha256(text.as_bytes())[..16]);
+    key
+}
