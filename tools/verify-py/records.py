@@ -100,11 +100,11 @@ _SOUND = ruled(_version(sound=True), lambda v: (3 in v) == (v[2] > 1), "the hash
     lambda v: not any(small_order(agency[4]) for agency in v[8]), "a key of small order",
     lambda v: len({agency[4] for agency in v[8]}) == len(v[8]), "an identity key twice",
     lambda v: all(ascends(forum[3]) and set(forum[3]) <= set(_ids(v[7])) for forum in v[9]), "a forum's members")
-HOME = {*"approval credential draft draft-step escalation hold hold-lifted officer policy-set revocation saved-search".split()}    # section 6.10
-KINDS: dict[str, Check] = dict.fromkeys(HOME, lambda v: None) | {"report": _REPORT, "attachment": _ATTACHMENT, "retraction": table({1: text(0, 2000)}),
-    "correction": table({1: text(0, 2000), 2: _REPORT}), "answer": _ANSWER, "receipt": _RECEIPT, "key-set": _KEY_SET, "register-version": _SOUND,
+HOME = {*"approval credential deletion-order draft draft-step escalation hold hold-lifted officer policy-set revocation saved-search".split()}    # section 6.10
+KINDS: dict[str, Check] = dict.fromkeys(HOME, lambda v: None) | {"report": _REPORT, "attachment": _ATTACHMENT, "retraction": table({1: text(0, 2000)}, {2: raw()}),
+    "correction": table({1: text(0, 2000), 2: _REPORT}), "onward": table({1: raw(0, 221_184)}, {2: raw(), 3: text(0, 2000)}), "permission": table({1: FLAG}, {2: array(NAME, 1, 64), 3: text(0, 2000)}), "deletion-receipt": table({1: integer(0, 3), 2: integer(), 3: integer(1), 4: integer()}, {5: NAME}), "answer": _ANSWER, "receipt": _RECEIPT, "key-set": _KEY_SET, "register-version": _SOUND,
     "register-approval": table({1: integer(1), 2: HASH}), "witness-alarm": table({1: NAME, 2: integer(0, 2), 3: text(0, 16_384), 4: text(0, 16_384)})}
-REFERS = {"retraction": "retracts", "correction": "corrects", "answer": "answers"}     # the relation by which a kind refers once
+REFERS = {"retraction": "retracts", "correction": "corrects", "answer": "answers", "onward": "about", "deletion-receipt": "about"}     # the relation by which a kind refers once
 def body_of_kind(record: Record) -> Any:
     """Section 6: the body, in strict form and that of its kind; for a kind not known, in strict form."""
     with refused_as("body-not-of-kind"):

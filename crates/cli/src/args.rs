@@ -7,10 +7,12 @@ use clap::{Parser, Subcommand};
 
 mod membership;
 mod records;
+mod retention;
 mod upkeep;
 
 pub(crate) use membership::{Forum, FoundArgs, Founding, InitArgs, ProposeArgs, Register, RulesArgs};
 pub(crate) use records::{HandlingArgs, IdentifierArgs, InboxArgs, ShareArgs, TemplateArgs, TrackArgs};
+pub(crate) use retention::{Hold, Keeping, Retention};
 pub(crate) use upkeep::{Keys, Parcel, VerifyArgs};
 
 use crate::when;
@@ -205,6 +207,8 @@ This cannot be undone, so the whole id has to be given.")]
         #[arg(long)]
         title: Option<String>,
     },
+    #[command(flatten)]
+    Keeping(Keeping),
     /// Write an attachment's content to a file
     #[command(after_help = "\
 Examples:

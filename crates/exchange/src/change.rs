@@ -2,7 +2,7 @@
 
 use mufakat_ledger::Tile;
 use mufakat_record::kinds::receipt::Entry;
-use mufakat_record::{AgencyId, RecordId, Verified};
+use mufakat_record::{AgencyId, RecordId, Relation, ThreadId, Verified};
 
 use crate::{Enacted, Leaf};
 
@@ -126,6 +126,15 @@ pub trait Facts {
     /// The records at `count` places of our channel to a partner, from `first` on, each with whether it has its receipt; fewer
     /// where the channel ends before that.
     fn queued(&self, to: &AgencyId, first: u64, count: usize) -> Result<Vec<(RecordId, bool)>, Unavailable>;
+
+    /// The records that refer to a record in this way and whose content is there, in the order in which they came.
+    fn referring(&self, id: &RecordId, relation: Relation) -> Result<Vec<Verified>, Unavailable>;
+
+    /// Whether a channel may still have to bring a record of ours to somebody: not everything up to its place is settled.
+    fn on_its_way(&self, id: &RecordId) -> Result<bool, Unavailable>;
+
+    /// Whether a legal hold that is in force at this time is on a record or on its thread.
+    fn on_hold(&self, record: &RecordId, thread: &ThreadId, at_ms: u64) -> Result<bool, Unavailable>;
 
     /// The record that came of a submission.
     fn submitted(&self, key: &[u8; 16]) -> Result<Option<RecordId>, Unavailable>;

@@ -7,25 +7,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mufakat_ledger::{Edge, Hash, TileSource};
-use mufakat_record::kinds::answer::{Action, Answer as AnswerBody};
+use mufakat_record::kinds::onward::{Onward, attachment_of};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::request::Request;
 use mufakat_record::kinds::request_step::{RequestStep, Step};
+use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::{self, Body};
 use mufakat_record::{
-    AgencyId, Digest, Draft, Handling, Header, KeyId, Reason, RecordId, Reference, Relation, SigningKey, ThreadId,
-    Unverified, Verified,
+    AgencyId, Digest, Draft, Handling, Header, KeyId, Reason, RecordId, Reference, Relation, STAND_IN, SigningKey,
+    ThreadId, Unverified, Verified,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::Rng;
 
+use crate::deletion;
 use crate::infrastructure::{Governance, needs_identity_key};
-use crate::known::{Known, Target, is_between, is_by};
+use crate::known::{Known, Target, is_between};
+use crate::passing_on::check_onward;
 use crate::{Chain, Change, Directory, Facts, Inbound, Leaf, Outbound, Unavailable, What};
-
-/// The kinds of which a recipient deletes the content when the author takes it back; those that are not known, too. On all
-/// others the register, evidence and the views of others rest.
-const RETRACTABLE: [&str; 4] = ["report", "attachment", "correction", "request"];
 
 /// What this agency does when an originator takes a record back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,15 +147,15 @@ pub enum Refused {
 
 /// The exchange of one node.
 pub struct Exchange {
-    me: AgencyId,
+    pub(crate) me: AgencyId,
     epoch: u64,
     signer: Arc<SigningKey>,
-    on_retraction: OnRetraction,
+    pub(crate) on_retraction: OnRetraction,
     answering: Answering,
-    directory: Arc<Directory>,
+    pub(crate) directory: Arc<Directory>,
     governance: Governance,
     tree: Edge,
-    outbound: BTreeMap<AgencyId, Outbound>,
+    pub(crate) outbound: BTreeMap<AgencyId, Outbound>,
     inbound: BTreeMap<AgencyId, Inbound>,
 }
 
@@ -325,7 +324,11 @@ impl Exchange {
         if header.kind == Receipt::KIND {
             return Err(Reason::BodyNotOfKind);
         }
-        kinds::check(header, record.body()).map(drop)
+        kinds::check(header, record.body())?;
+        if header.kind == Onward::KIND {
+            check_onward(&self.directory, record)?;
+        }
+        Ok(())
     }
 
     /// Whether the author's identity key signed. It signs what it must and nothing else; other keys cannot take its place.
@@ -334,7 +337,14 @@ impl Exchange {
     }
 
     /// Keeps a record of our own and queues it to its audience.
-    fn author(&mut self, batch: &mut Batch, record: Verified, detail: &[u8], at_ms: u64, random: &mut ChaCha20Rng) {
+    pub(crate) fn author(
+        &mut self,
+        batch: &mut Batch,
+        record: Verified,
+        detail: &[u8],
+        at_ms: u64,
+        random: &mut ChaCha20Rng,
+    ) {
         let id = record.id();
         let leaf = self.leaf(batch, Leaf::about(What::Authored, &id, at_ms, detail, salt(random)));
         // What the record changes in the register comes first: a newly removed agency gets nothing of it.
@@ -379,7 +389,7 @@ impl Exchange {
             return refuse(Reason::Malformed, channel.expected);
         }
         // What the store must tell is asked before the first change.
-        let known = Known::look_up(facts, &sender, channel, first, &items)?;
+        let known = Known::look_up(facts, &self.me, &sender, channel, (first, at_ms), &items)?;
         let mut batch = Batch::default();
         let mut entries: Vec<Entry> = Vec::with_capacity(items.len());
         for (position, (item, known)) in (first..).zip(items.into_iter().zip(known)) {
@@ -430,7 +440,7 @@ impl Exchange {
     ) -> Entry {
         let salt = salt(random);
         let judged = item.record.and_then(|record| {
-            self.admit(&record, sender, at_ms)?;
+            self.admit(&record, sender, target.as_ref(), at_ms)?;
             self.belongs(&record, target.as_ref())?;
             Ok(record)
         });
@@ -450,7 +460,7 @@ impl Exchange {
     }
 
     /// Whether a record from a partner may come in.
-    fn admit(&self, record: &Verified, sender: &AgencyId, at_ms: u64) -> Result<(), Reason> {
+    fn admit(&self, record: &Verified, sender: &AgencyId, target: Option<&Target>, at_ms: u64) -> Result<(), Reason> {
         let header = record.header();
         let chain = self.directory.chain();
         if header.author != *sender {
@@ -465,7 +475,11 @@ impl Exchange {
         if header.expires.is_some_and(|expires| expires < at_ms / 1000) {
             return Err(Reason::Expired);
         }
-        self.fits(record)
+        self.fits(record)?;
+        if header.kind == Retraction::KIND {
+            deletion::origin(record, target, &*self.directory)?;
+        }
+        Ok(())
     }
 
     /// Whether a step belongs to a request between its author and this agency. A request that we do not hold and one that is
@@ -490,16 +504,18 @@ impl Exchange {
     ) {
         self.govern(batch, record, at_ms, random);
         match record.header().kind.as_str() {
-            "attachment" => batch.attachments.push(record.id()),
             "request" => self.confirm(batch, record, at_ms, random),
+            "attachment" | "onward" if attachment_of(record).is_some() => batch.attachments.push(record.id()),
             "retraction" => {
-                let action = self.retract(batch, record, target, at_ms, random);
-                self.answer(batch, record, action, at_ms, random);
+                let action = self.retract(batch, record, target.as_ref(), at_ms, random);
+                // What a legal hold keeps is named, so that it can go when the hold is lifted.
+                let on_hold = action.1.as_deref() == Some(deletion::ON_HOLD);
+                let kept = target.and_then(|target| target.record).map(|kept| kept.id()).filter(|_| on_hold);
+                self.answer(batch, record, action, kept, at_ms, random);
             }
             "correction" => {
-                let held = target.is_some_and(|target| is_by(target.record.as_ref(), &record.header().author));
-                let action = if held { Action::Corrected } else { Action::NotHeld };
-                self.answer(batch, record, (action, None), at_ms, random);
+                let action = self.correct(batch, record, target.as_ref(), at_ms, random);
+                self.answer(batch, record, action, None, at_ms, random);
             }
             _ => {}
         }
@@ -519,58 +535,7 @@ impl Exchange {
         let (thread, audience) = (header.thread, vec![header.author.clone()]);
         // That there is a request is to be handled as narrowly as the request itself.
         let handling = Handling::with(header.handling.tlp);
-        let record = self.sign_as::<RequestStep>(body, handling, thread, audience, references, at_ms);
-        self.author(batch, record, &[], at_ms, random);
-    }
-
-    fn retract(
-        &mut self,
-        batch: &mut Batch,
-        retraction: &Verified,
-        target: Option<Target>,
-        at_ms: u64,
-        random: &mut ChaCha20Rng,
-    ) -> (Action, Option<String>) {
-        // A record that we do not hold and one that is not the retracting agency's get the same answer.
-        let author = &retraction.header().author;
-        let Some(Target { record: Some(record), attached, .. }) = target.filter(|t| is_by(t.record.as_ref(), author))
-        else {
-            return (Action::NotHeld, None);
-        };
-        if !RETRACTABLE.contains(&record.header().kind.as_str())
-            && kinds::KINDS.iter().any(|(k, _)| *k == record.header().kind)
-        {
-            return (Action::Kept, Some("records of the community's own working are kept".to_owned()));
-        }
-        match &self.on_retraction {
-            OnRetraction::Mark => (Action::Marked, None),
-            OnRetraction::Keep(law) => (Action::Kept, Some(law.clone())),
-            OnRetraction::Delete => {
-                for id in std::iter::once(record.id()).chain(attached.into_iter().map(|(id, _)| id)) {
-                    self.leaf(batch, Leaf::about(What::Deletion, &id, at_ms, &[], salt(random)));
-                    batch.changes.push(Change::Erase { record: id });
-                }
-                (Action::Deleted, None)
-            }
-        }
-    }
-
-    fn answer(
-        &mut self,
-        batch: &mut Batch,
-        to: &Verified,
-        (action, reason): (Action, Option<String>),
-        at_ms: u64,
-        random: &mut ChaCha20Rng,
-    ) {
-        if !self.outbound.contains_key(&to.header().author) {
-            // The same parcel removed its sender from the register: there is nobody to answer.
-            return;
-        }
-        let body = AnswerBody { action, reason, at: at_ms / 1000 };
-        let references = vec![Reference { relation: Relation::Answers, record: to.id() }];
-        let (thread, audience) = (to.header().thread, vec![to.header().author.clone()]);
-        let record = self.sign::<AnswerBody>(body, thread, audience, references, at_ms);
+        let record = self.sign_as::<RequestStep>(body, thread, audience, references, handling, at_ms);
         self.author(batch, record, &[], at_ms, random);
     }
 
@@ -606,7 +571,12 @@ impl Exchange {
         for run in body.entries.chunk_by(|entry, next| entry.position.checked_add(1) == Some(next.position)) {
             let queued = facts.queued(&from, run[0].position, run.len())?;
             // A word on another record than the one that stands there is no word at all.
-            if !queued.iter().map(|(record, _)| record).eq(run.iter().map(|entry| &entry.record)) {
+            // Of a record that was deleted here since it was settled, whoever asks for it again gets the stand-in.
+            let stand_in = RecordId::of(STAND_IN);
+            let told_of = |((record, settled), entry): (&(RecordId, bool), &Entry)| {
+                entry.record == *record || *settled && entry.record == stand_in
+            };
+            if queued.len() != run.len() || !queued.iter().zip(run).all(told_of) {
                 return refuse(Reason::Malformed);
             }
             let new = run.iter().zip(queued).filter(|(_, (_, settled))| !settled).map(|(entry, _)| entry);
@@ -658,16 +628,17 @@ impl Exchange {
         references: Vec<Reference>,
         at_ms: u64,
     ) -> Verified {
-        self.sign_as(body, Handling::community(), thread, audience, references, at_ms)
+        self.sign_as(body, thread, audience, references, Handling::community(), at_ms)
     }
 
-    fn sign_as<B: Body>(
+    /// The same, with other handling.
+    pub(crate) fn sign_as<B: Body>(
         &self,
         body: B,
-        handling: Handling,
         thread: ThreadId,
         audience: Vec<AgencyId>,
         references: Vec<Reference>,
+        handling: Handling,
         at_ms: u64,
     ) -> Verified {
         let header = Header {
@@ -765,13 +736,13 @@ impl Exchange {
         self.directory = Arc::new(directory);
     }
 
-    fn leaf(&mut self, batch: &mut Batch, leaf: Leaf) -> u64 {
+    pub(crate) fn leaf(&mut self, batch: &mut Batch, leaf: Leaf) -> u64 {
         let index = self.tree.push(leaf.hash());
         batch.changes.push(Change::Leaf { index, leaf });
         index
     }
 
-    fn finish(&mut self, batch: &mut Batch) {
+    pub(crate) fn finish(&mut self, batch: &mut Batch) {
         batch.changes.extend(self.tree.take_changed().into_iter().map(Change::Tile));
     }
 }
@@ -781,7 +752,7 @@ pub fn ledger_origin(agency: &AgencyId, epoch: u64) -> String {
     format!("mufakat/{agency}/{epoch}")
 }
 
-fn salt(random: &mut ChaCha20Rng) -> [u8; 16] {
+pub(crate) fn salt(random: &mut ChaCha20Rng) -> [u8; 16] {
     let mut salt = [0; 16];
     random.fill_bytes(&mut salt);
     salt

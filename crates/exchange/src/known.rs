@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use mufakat_record::kinds::Body;
-use mufakat_record::kinds::attachment::Attachment;
+use mufakat_record::kinds::onward::{Carried, Onward, attachment_of};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::request::Request;
+use mufakat_record::kinds::request_step::RequestStep;
 use mufakat_record::{AgencyId, RecordId, Relation, Verified};
 
 use crate::engine::Item;
@@ -22,6 +23,21 @@ pub(crate) struct Target {
     at: Option<usize>,
     /// Attachments that it carries, of the same author, with their places in the same delivery.
     pub(crate) attached: Vec<(RecordId, Option<usize>)>,
+    /// What we passed on of it.
+    pub(crate) passed_on: Vec<PassedOn>,
+    /// Whether a legal hold is on it, or on what it carries.
+    pub(crate) on_hold: bool,
+}
+
+/// A record of ours with which we passed another on.
+pub(crate) struct PassedOn {
+    pub(crate) record: Verified,
+    /// The attachments that went with it, each in a record of ours.
+    pub(crate) attached: Vec<RecordId>,
+    /// Whether we took it back already.
+    pub(crate) taken_back: bool,
+    /// Whether somebody has not confirmed it yet, so that it must stay for now.
+    pub(crate) on_its_way: bool,
 }
 
 impl Target {
@@ -31,6 +47,76 @@ impl Target {
         self.attached.retain(|(_, at)| taken(*at));
         taken(self.at).then_some(self)
     }
+
+    /// A record that is held, with all that hangs on it.
+    pub(crate) fn held(facts: &dyn Facts, me: &AgencyId, record: Verified, at_ms: u64) -> Result<Self, Unavailable> {
+        let find = |id: &RecordId| Ok(facts.held(id)?.map(|held| (held.record, None)));
+        let attached = attached_to(&record, find)?;
+        Self::with(facts, me, record, None, attached, at_ms)
+    }
+
+    fn with(
+        facts: &dyn Facts,
+        me: &AgencyId,
+        record: Verified,
+        at: Option<usize>,
+        attached: Vec<(RecordId, Option<usize>)>,
+        at_ms: u64,
+    ) -> Result<Self, Unavailable> {
+        let mut on_hold = is_on_hold(facts, &record, at_ms)?;
+        for (id, _) in &attached {
+            on_hold = on_hold || facts.on_hold(id, &record.header().thread, at_ms)?;
+        }
+        let mut passed_on = Vec::new();
+        for onward in facts.referring(&record.id(), Relation::About)? {
+            if onward.header().kind != Onward::KIND || onward.header().author != *me {
+                continue;
+            }
+            let find = |id: &RecordId| Ok(facts.held(id)?.map(|held| (held.record, None)));
+            let attached: Vec<RecordId> = attached_to(&onward, find)?.into_iter().map(|(id, _)| id).collect();
+            let mut on_its_way = false;
+            for id in std::iter::once(&onward.id()).chain(&attached) {
+                on_its_way = on_its_way || facts.on_its_way(id)?;
+            }
+            let retractions = facts.referring(&onward.id(), Relation::Retracts)?;
+            let taken_back = retractions.iter().any(|by| by.header().author == *me);
+            passed_on.push(PassedOn { record: onward, attached, taken_back, on_its_way });
+        }
+        Ok(Self { record: Some(record), at, attached, passed_on, on_hold })
+    }
+}
+
+/// Whether a legal hold is on a record, on its thread, or on what it carries.
+pub fn is_on_hold(facts: &dyn Facts, record: &Verified, at_ms: u64) -> Result<bool, Unavailable> {
+    let header = record.header();
+    let mut ids = vec![record.id()];
+    if header.kind == Onward::KIND
+        && let Ok(carried) = Carried::read(header, record.body())
+    {
+        ids.extend(carried.ids());
+    }
+    for id in ids {
+        if facts.on_hold(&id, &header.thread, at_ms)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The attachments that a record carries and that are its author's: naming somebody else's record as one's attachment gives no
+/// say over it.
+fn attached_to(
+    record: &Verified,
+    find: impl Fn(&RecordId) -> Result<Option<Found>, Unavailable>,
+) -> Result<Vec<(RecordId, Option<usize>)>, Unavailable> {
+    let mut attached = Vec::new();
+    for reference in record.header().references.iter().filter(|r| r.relation == Relation::Attaches) {
+        let Some((Some(found), at)) = find(&reference.record)? else { continue };
+        if found.header().author == record.header().author && attachment_of(&found).is_some() {
+            attached.push((reference.record, at));
+        }
+    }
+    Ok(attached)
 }
 
 /// What the store knows about one item of a delivery.
@@ -48,9 +134,10 @@ pub(crate) enum Known {
 impl Known {
     pub(crate) fn look_up(
         facts: &dyn Facts,
+        me: &AgencyId,
         sender: &AgencyId,
         channel: Inbound,
-        first: u64,
+        (first, at_ms): (u64, u64),
         items: &[Item],
     ) -> Result<Vec<Self>, Unavailable> {
         let mut within = BTreeMap::new();
@@ -67,7 +154,7 @@ impl Known {
                         None => match within.get(&item.id) {
                             Some(earlier) => Known::Within(*earlier),
                             None => {
-                                let target = Self::target(facts, record, &within, items)?;
+                                let target = Self::target(facts, me, record, &within, (items, at_ms))?;
                                 within.insert(item.id, at);
                                 Known::New(target)
                             }
@@ -83,15 +170,16 @@ impl Known {
     /// What a record is about, be it held already or new in the same delivery.
     fn target(
         facts: &dyn Facts,
+        me: &AgencyId,
         record: &Verified,
         within: &BTreeMap<RecordId, usize>,
-        items: &[Item],
+        (items, at_ms): (&[Item], u64),
     ) -> Result<Option<Target>, Unavailable> {
         let header = record.header();
         let target = match header.kind.as_str() {
             "retraction" => header.the_one(Relation::Retracts),
             "correction" => header.the_one(Relation::Corrects),
-            "request-step" => header.the_one(Relation::Answers),
+            RequestStep::KIND => header.the_one(Relation::Answers),
             _ => None,
         };
         let find = |id: &RecordId| -> Result<Option<Found>, Unavailable> {
@@ -100,17 +188,16 @@ impl Known {
                 None => Ok(facts.held(id)?.map(|held| (held.record, None))),
             }
         };
-        let Some((target, at)) = target.map_or(Ok(None), |id| find(&id))? else { return Ok(None) };
-        let mut attached = Vec::new();
-        let references = target.iter().flat_map(|target| &target.header().references);
-        for reference in references.filter(|r| r.relation == Relation::Attaches) {
-            // Naming somebody else's record as one's attachment gives no say over it.
-            let Some((Some(found), at)) = find(&reference.record)? else { continue };
-            if found.header().kind == Attachment::KIND && found.header().author == header.author {
-                attached.push((reference.record, at));
-            }
+        let Some((found, at)) = target.map_or(Ok(None), |id| find(&id))? else { return Ok(None) };
+        if header.kind == RequestStep::KIND {
+            return Ok(Some(Target { record: found, at, attached: Vec::new(), passed_on: Vec::new(), on_hold: false }));
         }
-        Ok(Some(Target { record: target, at, attached }))
+        // What hangs on somebody else's record is no matter of this author.
+        let Some(found) = found.filter(|found| found.header().author == header.author) else {
+            return Ok(Some(Target { record: None, at, attached: Vec::new(), passed_on: Vec::new(), on_hold: false }));
+        };
+        let attached = attached_to(&found, find)?;
+        Target::with(facts, me, found, at, attached, at_ms).map(Some)
     }
 }
 

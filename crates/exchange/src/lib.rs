@@ -5,11 +5,13 @@
 
 mod change;
 mod channel;
+mod deletion;
 mod directory;
 mod engine;
 mod infrastructure;
 mod known;
 mod leaf;
+mod passing_on;
 mod register;
 
 pub use change::{Change, Facts, Held, Unavailable};
@@ -17,10 +19,13 @@ pub use channel::{
     ALONE_FOR, Departed, FAILURES_BEFORE_RELAY, Inbound, Outbound, Plan, RELAY_PATIENCE_MS, UNDER_WAY_MAX, WAIT_MS_MAX,
     WAIT_MS_MIN,
 };
+pub use deletion::{NotDeleted, ON_HOLD};
 pub use directory::Directory;
 pub use engine::{
     Answering, Batch, Delivery, Exchange, Item, OnRetraction, Refusal, Refused, Snapshot, Submission, ledger_origin,
 };
 pub use infrastructure::{EARLY_APPROVALS_MAX, Governance, needs_identity_key};
+pub use known::is_on_hold;
 pub use leaf::{Leaf, What};
+pub use passing_on::check_onward;
 pub use register::{Chain, Enacted, PROPOSALS_MAX, Proposals, UnknownName, check_approval};

@@ -138,6 +138,9 @@ pub struct Config {
     /// What it does when an originator takes a record back.
     #[serde(default)]
     pub retraction: Retraction,
+    /// How long it keeps records.
+    #[serde(default)]
+    pub retention: Retention,
     /// How its officers work.
     #[serde(default)]
     pub desk: Desk,
@@ -253,6 +256,17 @@ section! {
 
 section! {
     #[serde(deny_unknown_fields, default)]
+    /// How long records are kept. Legal holds go before all of it.
+    pub struct Retention {
+        /// Whether what is past its expiry is deleted once a day by itself; otherwise by `mufakat retention run`.
+        pub automatic: bool,
+        /// After how many days a retraction or correction that a recipient has not answered is overdue.
+        pub answer_days: u64,
+    }
+}
+
+section! {
+    #[serde(deny_unknown_fields, default)]
     /// The desk: how the agency's officers work.
     pub struct Desk {
         /// The address and port at which officers' programs and browsers reach the node. Nothing given: no such listener.
@@ -323,6 +337,12 @@ pub enum LogLevel {
 impl Default for Listen {
     fn default() -> Self {
         Self { peers: SocketAddr::from(([0, 0, 0, 0], 7443)), ops: None }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { automatic: true, answer_days: 3 }
     }
 }
 
@@ -433,6 +453,7 @@ impl Config {
             limits: Limits::default(),
             keys: Keys::default(),
             retraction: Retraction::default(),
+            retention: Retention::default(),
             desk: Desk::default(),
             log: Log::default(),
             witness: Witness::default(),
@@ -481,6 +502,7 @@ impl Config {
         within(keys.sealing_days, 1, 365, "keys.sealing_days")?;
         // A certificate is replaced before its end, not after it.
         within(keys.tls_days, 1, tls::VALID_AFTER_S / 86_400 - 1, "keys.tls_days")?;
+        within(self.retention.answer_days, 1, 365, "retention.answer_days")?;
         let law = self.retraction.law.as_deref();
         let lawful = match self.retraction.action {
             RetractionAction::Keep => law.is_some_and(|law| !law.trim().is_empty() && law.len() <= LAW_BYTES_MAX),
@@ -536,6 +558,7 @@ impl Config {
         write_section(&mut text, "limits", &self.limits);
         write_section(&mut text, "keys", &self.keys);
         write_section(&mut text, "retraction", &self.retraction);
+        write_section(&mut text, "retention", &self.retention);
         write_section(&mut text, "desk", &self.desk);
         write_section(&mut text, "log", &self.log);
         write_section(&mut text, "witness", &self.witness);
@@ -636,6 +659,7 @@ fn settings() -> impl Iterator<Item = String> {
         .chain(of::<Limits>("limits"))
         .chain(of::<Keys>("keys"))
         .chain(of::<Retraction>("retraction"))
+        .chain(of::<Retention>("retention"))
         .chain(of::<Desk>("desk"))
         .chain(of::<Log>("log"))
         .chain(of::<Witness>("witness"))

@@ -256,6 +256,7 @@ async fn running(
     tasks.spawn(serve_local(local, http::api::local_routes(&node), stop.clone()));
     tasks.spawn(delivery::run(Arc::clone(&node)));
     tasks.spawn(chunks::run(Arc::clone(&node)));
+    tasks.spawn(crate::retention::keep_up(Arc::clone(&node)));
     if node.config.witness.enabled {
         tasks.spawn(witness::run(Arc::clone(&node)));
     }

@@ -7,6 +7,7 @@ use mufakat_exchange::{Directory, Refusal, Submission};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::permission::Permission;
 use mufakat_record::kinds::report::{Report, ReportType};
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{
@@ -17,7 +18,7 @@ use mufakat_store::Queries;
 use serde::{Deserialize, Serialize};
 
 use crate::desk::{self, Caller};
-use crate::gate::{Action, Request};
+use crate::gate::{Action, Decision, Request};
 use crate::node::Node;
 use crate::writer::{Fault, entropy, refusal};
 use crate::{chunks, clock};
@@ -94,8 +95,17 @@ pub(crate) struct NotShared {
 }
 
 impl NotShared {
-    fn new(reason: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: &'static str, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
+    }
+
+    /// What the gate refused. Whether a record that is not for the caller exists is not for the caller either.
+    pub(crate) fn of(decision: Decision) -> Self {
+        if decision.hidden {
+            Self::new(Reason::NotFound.name(), "there is no such thing here")
+        } else {
+            Self::new(decision.rule, decision.why)
+        }
     }
 }
 
@@ -183,7 +193,7 @@ pub(crate) async fn retract(
     id: RecordId,
     reason: String,
 ) -> Result<Result<RecordId, NotShared>, Fault> {
-    follow_up(node, caller, id, Relation::Retracts, Retraction { reason }).await
+    follow_up(node, caller, id, Relation::Retracts, Retraction { reason, carries: None }).await
 }
 
 /// Puts another report in the place of an earlier one of this agency.
@@ -195,6 +205,16 @@ pub(crate) async fn correct(
     report: Report,
 ) -> Result<Result<RecordId, NotShared>, Fault> {
     follow_up(node, caller, id, Relation::Corrects, Correction { reason, report }).await
+}
+
+/// Says what may be done with a record of this agency beyond its handling.
+pub(crate) async fn permit(
+    node: &Arc<Node>,
+    caller: &Caller,
+    id: RecordId,
+    permission: Permission,
+) -> Result<Result<RecordId, NotShared>, Fault> {
+    follow_up(node, caller, id, Relation::About, permission).await
 }
 
 /// A record about an earlier one of ours, to the same audience.
@@ -222,7 +242,7 @@ async fn follow_up<B: Body + Clone + Send + Sync + 'static>(
         let mut audience = original.header().audience.clone();
         audience.retain(|to| directory.chain().member(to).is_some());
         let header = Header {
-            references: vec![Reference { relation, record: original.id() }],
+            references: about(&original, relation),
             ..header_for(
                 node,
                 directory,
@@ -237,7 +257,8 @@ async fn follow_up<B: Body + Clone + Send + Sync + 'static>(
         let register = directory.chain().current();
         let request = Request::about(&who, &header, release, &node.me, register, clock::now_s());
         // Taking something back says nothing new, and waits for nobody.
-        let second = relation == Relation::Retracts;
+        // A permission is given by those who may.
+        let second = relation != Relation::Corrects;
         let decision = node.gate.decide(&Request { second, ..request });
         if !decision.allow {
             return vec![Err(NotShared::new(decision.rule, decision.why))];
@@ -250,6 +271,16 @@ async fn follow_up<B: Body + Clone + Send + Sync + 'static>(
         note_refusal(node, caller, Some(id), no).await?;
     }
     Ok(outcome.map(|shared| shared.first().map_or(id, |shared| shared.id)))
+}
+
+/// What a record about an earlier one refers to. A permission is for what the record carries, too.
+fn about(original: &Verified, relation: Relation) -> Vec<Reference> {
+    let attached = original.header().references.iter().filter(|r| r.relation == Relation::Attaches);
+    let attached = attached.filter(|_| relation == Relation::About).map(|r| r.record);
+    let mut references: Vec<_> = attached.chain([original.id()]).map(|record| Reference { relation, record }).collect();
+    references.sort();
+    references.dedup();
+    references
 }
 
 /// Shares a record that the node itself has to say: key sets, register proposals and approvals, alarms.
@@ -302,10 +333,10 @@ fn everyone(node: &Node, directory: &Directory) -> Vec<AgencyId> {
     if all.is_empty() { vec![node.me.clone()] } else { all }
 }
 
-type Composed = Result<Vec<Submission>, NotShared>;
+pub(crate) type Composed = Result<Vec<Submission>, NotShared>;
 
 /// Signs away from the asynchronous threads and submits, again if the register changes meanwhile.
-async fn submit_signed(
+pub(crate) async fn submit_signed(
     node: &Arc<Node>,
     compose: impl Fn(&Node, &Directory, &SigningKey) -> Vec<Composed> + Send + Sync + 'static,
 ) -> Result<Vec<Outcome>, Fault> {
@@ -521,7 +552,7 @@ pub(crate) fn new_thread() -> ThreadId {
     ThreadId(thread)
 }
 
-fn header_for(
+pub(crate) fn header_for(
     node: &Node,
     directory: &Directory,
     kind: &str,
@@ -543,7 +574,7 @@ fn header_for(
     }
 }
 
-fn sign<B: Body>(header: Header, body: &B, signer: &SigningKey) -> Result<Verified, NotShared> {
+pub(crate) fn sign<B: Body>(header: Header, body: &B, signer: &SigningKey) -> Result<Verified, NotShared> {
     let unsound = || !body.is_sound(&header);
     let shortcoming = body
         .shortcoming()

@@ -240,6 +240,26 @@ impl Handling {
         Self::with(Tlp::Green)
     }
 
+    /// Whether whatever this allows the other allows too: what is passed on must not be handled more freely than it was.
+    pub fn is_at_least(&self, other: &Self) -> bool {
+        let codes = |handling: &Self| handling.codes.clone().unwrap_or_default();
+        let purposes = match (&self.purposes, &other.purposes) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(ours), Some(theirs)) => !ours.is_empty() && ours.iter().all(|purpose| theirs.contains(purpose)),
+        };
+        let theirs = other.eyes.as_deref().unwrap_or_default();
+        let named = |eyes: &&Eyes| theirs.iter().any(|other| other.agency == eyes.agency);
+        self.tlp >= other.tlp
+            && codes(other).iter().all(|code| codes(self).contains(code))
+            && purposes
+            && (other.orcon != Some(true) || self.orcon == Some(true))
+            && other.caveat.as_ref().is_none_or(|said| self.caveat.as_ref().is_some_and(|ours| ours.contains(said)))
+            // At agencies of which officers were named, the same ones.
+            && self.eyes.as_deref().unwrap_or_default().iter().filter(named).eq(theirs)
+            && other.review.is_none_or(|by| self.review.is_some_and(|ours| ours <= by))
+    }
+
     /// A label and nothing else.
     pub fn with(tlp: Tlp) -> Self {
         Self { tlp, codes: None, purposes: None, orcon: None, caveat: None, eyes: None, review: None }
@@ -295,6 +315,52 @@ mod tests {
         for bad in ["vn-police", "vn-police/", "/d3", "vn police/d3", "vn-police/d3/x", ""] {
             assert!(bad.parse::<Eyes>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_passed_on_is_handled_no_more_freely() {
+        let eyes =
+            |agency: &str, officer: &str| Eyes { agency: agency.parse().unwrap(), officer: officer.parse().unwrap() };
+        let strict = Handling {
+            codes: Some(vec![Code::H1, Code::H2]),
+            purposes: Some(vec!["a".into(), "b".into()]),
+            orcon: Some(true),
+            caveat: Some("EXERCISE only".into()),
+            eyes: Some(vec![eyes("aa", "one")]),
+            review: Some(100),
+            ..Handling::with(Tlp::Amber)
+        };
+        let free = Handling::with(Tlp::Amber);
+        assert!(strict.is_at_least(&free) && strict.is_at_least(&strict) && !free.is_at_least(&strict));
+        let check = |change: fn(&mut Handling), expect: bool| {
+            let mut changed = strict.clone();
+            change(&mut changed);
+            assert_eq!(changed.is_at_least(&strict), expect, "{changed:?}");
+        };
+        check(|h| h.tlp = Tlp::Red, true);
+        check(|h| h.tlp = Tlp::Green, false);
+        check(|h| h.codes = Some(vec![Code::H0, Code::H1, Code::H2]), true);
+        check(|h| h.codes = Some(vec![Code::H1]), false);
+        check(|h| h.codes = None, false);
+        check(|h| h.purposes = Some(vec!["b".into()]), true);
+        check(|h| h.purposes = Some(vec!["b".into(), "c".into()]), false);
+        check(|h| h.purposes = Some(Vec::new()), false);
+        check(|h| h.purposes = None, false);
+        check(|h| h.orcon = None, false);
+        check(|h| h.caveat = Some("EXERCISE only, and more".into()), true);
+        check(|h| h.caveat = None, false);
+        check(|h| h.eyes = None, false);
+        check(
+            |h| h.eyes.as_mut().unwrap().push(Eyes { agency: "bb".parse().unwrap(), officer: "two".parse().unwrap() }),
+            true,
+        );
+        check(
+            |h| h.eyes.as_mut().unwrap().push(Eyes { agency: "aa".parse().unwrap(), officer: "two".parse().unwrap() }),
+            false,
+        );
+        check(|h| h.review = Some(99), true);
+        check(|h| h.review = Some(101), false);
+        check(|h| h.review = None, false);
     }
 
     #[test]

@@ -31,5 +31,10 @@ pub use reason::Reason;
 /// The largest record that a node takes in, in bytes of the whole signed message.
 pub const RECORD_BYTES_MAX: usize = 256 * 1024;
 
+/// What goes to a place of a channel in place of a record that was deleted at its author's after it had been confirmed, when
+/// the recipient lost what it confirmed and asks again: CBOR's null. It is no record and is refused as `malformed`; so the
+/// channel goes on.
+pub const STAND_IN: &[u8] = &[0xf6];
+
 /// How far ahead of or behind our own clock a record's claimed time may be before people are told, in seconds.
 pub const SKEW_SHOWN_S: u64 = 300;

@@ -93,6 +93,11 @@ impl Unverified {
         &self.bytes
     }
 
+    /// The body, encoded, as the record claims it.
+    pub fn claimed_body(&self) -> &[u8] {
+        &self.bytes[self.body.clone()]
+    }
+
     /// Checks the signature with the author's key, which must be valid at the time that the author claims, and at `now_s` not
     /// be revoked nor past its end and grace. Our own clock may be behind, so it does not make a key too new.
     pub fn verify(self, keys: &dyn KeyBook, now_s: u64) -> Result<Verified, Reason> {

@@ -86,6 +86,16 @@ reasons! {
     BodyNotOfKind = "body-not-of-kind",
     /// A step that belongs to no request between its author and this agency; whether there is such a request is not said.
     NoSuchRequest = "no-such-request",
+    /// A record that is passed on by its own author, or by one who passed it on before.
+    BearerIsAuthor = "bearer-is-author",
+    /// What is passed on, or carried as the reason for taking it back, is not what the record refers to.
+    CarriedMismatch = "carried-mismatch",
+    /// What is passed on may be handled more freely, or longer, than its originator said.
+    HandlingLoosened = "handling-loosened",
+    /// The originator did not permit that the record is passed on to this audience.
+    OnwardNotPermitted = "onward-not-permitted",
+    /// The record was passed on from one agency to the next more often than allowed.
+    PassedOnTooOften = "passed-on-too-often",
     /// The parcel names another recipient.
     WrongRecipient = "wrong-recipient",
     /// The sealing key that the parcel names is not, or no longer, held here.

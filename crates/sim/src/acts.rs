@@ -364,7 +364,7 @@ impl World {
                         audience.into_iter().filter(|to| directory.chain().member(to).is_some()).collect();
                     let mut header = head(audience, Retraction::KIND);
                     header.references = vec![Reference { relation: Relation::Retracts, record: *id }];
-                    let body = Retraction { reason: format!("EXERCISE {}", marker_text(order.marker)) };
+                    let body = Retraction { reason: format!("EXERCISE {}", marker_text(order.marker)), carries: None };
                     (!header.audience.is_empty()).then(|| sign(header, &body, &signer))
                 };
                 target.ids.iter().filter_map(retract).collect()

@@ -316,7 +316,10 @@ impl World {
                 let record = self.dice.pick(&theirs).unwrap_or(RecordId([1; 32]));
                 let mut header = header(&me, vec![target], register, Retraction::KIND, now_s);
                 header.references = vec![Reference { relation: Relation::Retracts, record }];
-                (one(sign(header, &Retraction { reason: "EXERCISE".to_owned() }, &signer)), Expect::Accepted)
+                (
+                    one(sign(header, &Retraction { reason: "EXERCISE".to_owned(), carries: None }, &signer)),
+                    Expect::Accepted,
+                )
             }
             18 => {
                 let entries = vec![Entry {

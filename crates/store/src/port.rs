@@ -293,7 +293,8 @@ pub trait Queries: Facts + TileSource + Rows {
 
     /// Records on the channel to `to`, at consecutive positions from `from` on, those settled already included: at most
     /// `count_max`, and of at most `bytes_max` bytes together, but one at least if there is one. They end before a record whose
-    /// recipient is removed or whose content was deleted.
+    /// recipient is removed. At a place whose record was deleted since it was settled stands
+    /// [`STAND_IN`](mufakat_record::STAND_IN).
     fn outbox(&self, to: &AgencyId, from: u64, count_max: usize, bytes_max: usize) -> Result<Vec<Queued>, Error>;
 
     /// A page of a view's rows.
@@ -308,6 +309,10 @@ pub trait Queries: Facts + TileSource + Rows {
 
     /// The signed bytes of a record; nothing if it is not held or its content was deleted.
     fn record_bytes(&self, record: &RecordId) -> Result<Option<Vec<u8>>, Error>;
+
+    /// The signed bytes of records whose content is there, in the order of their leaves, which stand beside them: those with
+    /// this leaf and later ones.
+    fn records_from(&self, leaf: u64, count_max: usize) -> Result<Vec<(u64, Vec<u8>)>, Error>;
 
     /// A leaf of our ledger. Its salt is zeroes when the content that it stands for was deleted.
     fn leaf(&self, index: u64) -> Result<Option<Leaf>, Error>;

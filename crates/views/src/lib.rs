@@ -6,11 +6,13 @@
 
 pub mod clock;
 pub mod drafts;
+pub mod holds;
 pub mod inbox;
 pub mod policies;
 pub mod refused;
 pub mod registry;
 pub mod requests;
+pub mod retention;
 #[cfg(test)]
 mod testing;
 pub mod text;

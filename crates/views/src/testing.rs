@@ -225,7 +225,7 @@ fn about(author: &str, audience: &[&str], kind: &str, relation: Relation, record
 }
 
 pub(crate) fn retraction(author: &str, audience: &[&str], on: RecordId, reason: &str) -> Verified {
-    let body = Retraction { reason: reason.to_owned() };
+    let body = Retraction { reason: reason.to_owned(), carries: None };
     sign(about(author, audience, "retraction", Relation::Retracts, on), body.to_body())
 }
 

@@ -9,6 +9,7 @@ mod node;
 mod parcel;
 mod records;
 mod register;
+mod retention;
 mod share;
 mod status;
 mod store;
@@ -70,6 +71,7 @@ async fn ask(client: &Client, command: Command, output: Output) -> anyhow::Resul
             let report = crate::envelope::report(&input(file.as_deref().unwrap_or(Path::new("-")))?, title.as_deref())?;
             records::correct(client, &record, &reason, &report, output).await
         }
+        Command::Keeping(what) => retention::run(client, what, output).await,
         Command::Get { record, output: file, force } => get::run(client, &record, file, force, output).await,
         Command::Evidence { record, output: file, force } => {
             evidence::write(client, &record, &file, force, output).await

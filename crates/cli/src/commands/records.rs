@@ -144,7 +144,7 @@ fn record_words(record: &Value) -> String {
 }
 
 /// A report as people read it; any other body as JSON.
-fn body_words(body: &Value) -> String {
+pub(super) fn body_words(body: &Value) -> String {
     if body.is_null() {
         return "The content was deleted.\n".to_owned();
     }
@@ -213,7 +213,7 @@ fn period_words(period: &Value) -> String {
 }
 
 /// The id of a record that something is about to be done to which cannot be undone.
-fn whole_id(record: &str) -> anyhow::Result<String> {
+pub(super) fn whole_id(record: &str) -> anyhow::Result<String> {
     if record.len() == ID_CHARS && record.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(record.to_ascii_lowercase());
     }

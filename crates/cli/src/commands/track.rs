@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::args::TrackArgs;
 use crate::client::Client;
 use crate::failure::refused;
-use crate::output::{Output, Table, short, text_of};
+use crate::output::{Output, Table, clean, short, text_of};
 use crate::when::show_ms;
 
 /// How often the node is asked while a command waits.
@@ -55,7 +55,8 @@ async fn wants_answers(client: &Client, id: &str) -> anyhow::Result<bool> {
 fn is_settled(answer: &Value, wants_answers: bool) -> bool {
     let done = |recipient: &Value| match recipient["state"].as_str() {
         Some("accepted") => !wants_answers || !recipient["answer"].is_null(),
-        Some("rejected" | "failed") => true,
+        // One to whom a recipient passed it on has a line only because it said something.
+        Some("rejected" | "failed" | "through") => true,
         _ => false,
     };
     answer["recipients"].as_array().is_some_and(|recipients| recipients.iter().all(done))
@@ -66,7 +67,7 @@ fn words(answer: &Value) -> String {
     for recipient in answer["recipients"].as_array().into_iter().flatten() {
         table.row([
             text_of(&recipient["agency"]),
-            text_of(&recipient["state"]),
+            state_words(recipient),
             text_of(&recipient["reason"]),
             recipient["at_ms"].as_u64().map(show_ms).unwrap_or_default(),
             text_of(&recipient["index"]),
@@ -74,6 +75,13 @@ fn words(answer: &Value) -> String {
         ]);
     }
     format!("record {}\n{}", text_of(&answer["id"]), table.text("no recipients"))
+}
+
+fn state_words(recipient: &Value) -> String {
+    match recipient["through"].as_str() {
+        Some(through) => format!("through {}", clean(through)),
+        None => text_of(&recipient["state"]),
+    }
 }
 
 /// A recipient's answer to a retraction or correction: what it did, and why if it says so.

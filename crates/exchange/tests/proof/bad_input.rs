@@ -65,7 +65,7 @@ fn cases() -> Vec<(&'static str, Verified, Option<Reason>)> {
         ("a report with more", of_kind("report", &[&report[..], &[0]].concat(), signer("aa")), Some(BodyNotOfKind)),
         (
             "a retraction of nothing",
-            of_kind("retraction", &Retraction { reason: String::new() }.to_body(), signer("aa")),
+            of_kind("retraction", &Retraction { reason: String::new(), carries: None }.to_body(), signer("aa")),
             Some(BodyNotOfKind),
         ),
         ("a kind to come", of_kind("question/2", &[0x81, 0x00], signer("aa")), None),

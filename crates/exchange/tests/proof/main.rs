@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod channel;
+mod passing_on;
 mod properties;
 mod receipts;
 mod register;

@@ -566,7 +566,7 @@ fn a_removal_takes_effect_within_its_own_batch() {
     aa.take("cc", &[&proposal, &approval("cc", 2, next.hash(), founding().hash())]);
     let retraction = Node::new("bb").record(
         &["aa"],
-        &mufakat_record::kinds::retraction::Retraction { reason: "EXERCISE".into() },
+        &mufakat_record::kinds::retraction::Retraction { reason: "EXERCISE".into(), carries: None },
         &[(Relation::Retracts, report.id())],
     );
     let said = aa.take("bb", &[&approval("bb", 2, next.hash(), founding().hash()), &retraction]);

@@ -121,8 +121,11 @@ fn steps_come_from_the_two_sides_only() {
     assert_eq!(reasons(&bb.take("cc", &[&closed("cc", ours.id())])), [None]);
     assert_eq!(reasons(&bb.take("dd", &[&closed("dd", ours.id())])), [none]);
     // A request whose content was deleted takes no more steps.
-    let retraction =
-        Node::new("aa").record(&["bb"], &Retraction { reason: "EXERCISE".into() }, &[(Relation::Retracts, asked.id())]);
+    let retraction = Node::new("aa").record(
+        &["bb"],
+        &Retraction { reason: "EXERCISE".into(), carries: None },
+        &[(Relation::Retracts, asked.id())],
+    );
     let after = step("aa", "bb", asked.id(), Step::Closed);
     let again = step("aa", "bb", asked.id(), Step::Feedback { text: "EXERCISE".into(), useful: true });
     assert_eq!(reasons(&bb.take("aa", &[&after, &retraction])), [None, None]);

@@ -19,7 +19,11 @@ fn with(on_retraction: OnRetraction) -> Node {
 }
 
 fn retraction(by: &'static str, record: RecordId) -> Verified {
-    Node::new(by).record(&["bb"], &Retraction { reason: "EXERCISE".into() }, &[(Relation::Retracts, record)])
+    Node::new(by).record(
+        &["bb"],
+        &Retraction { reason: "EXERCISE".into(), carries: None },
+        &[(Relation::Retracts, record)],
+    )
 }
 
 fn report_with(by: &'static str, text: &str, attached: &[RecordId]) -> Verified {
@@ -81,8 +85,9 @@ fn what_is_done_with_a_record_that_is_taken_back() {
         assert_eq!(answers(&bb), [("aa".to_owned(), retraction.id(), action, reason)]);
         assert_eq!([is_erased(&bb, &report), is_erased(&bb, &file), is_erased(&bb, &other)], [erased, erased, false]);
         assert_eq!(bb.store.told(What::Deletion), if erased { 2 } else { 0 });
-        // The answer waits on the channel, and whoever sends is woken.
-        assert_eq!(bb.backlog("aa"), 1);
+        // The answer waits on the channel, with the deletion receipt, and whoever sends is woken.
+        let said = if erased { 2 } else { 1 };
+        assert_eq!((bb.backlog("aa"), bb.store.kept("deletion-receipt")), (said, said as usize - 1));
         assert!(batch.wake.contains(&name("aa")));
         // The same retraction again, in the same parcel and at a new place: no second answer.
         let items = bb.items(vec![retraction.bytes().to_vec()]);
@@ -90,12 +95,12 @@ fn what_is_done_with_a_record_that_is_taken_back() {
         bb.take("aa", &[&retraction, &retraction]);
         bb.crash();
         bb.take("aa", &[&retraction]);
-        assert_eq!((answers(&bb).len(), bb.backlog("aa")), (1, 1));
+        assert_eq!((answers(&bb).len(), bb.backlog("aa")), (1, said));
         assert_eq!(bb.store.told(What::Deletion), if erased { 2 } else { 0 });
         // The author gets it and knows whose word it is.
         let mut aa = Node::new("aa");
         aa.take_from(&bb, 1, 9).unwrap();
-        assert_eq!(aa.store.kept("answer"), 1);
+        assert_eq!((aa.store.kept("answer"), aa.store.kept("deletion-receipt")), (1, said as usize - 1));
     }
 }
 
@@ -232,7 +237,7 @@ fn what_is_erased_stays_erased() {
     assert!(is_erased(&bb, &report));
     let second = Node::new("aa").record(
         &["bb"],
-        &Retraction { reason: "EXERCISE again".into() },
+        &Retraction { reason: "EXERCISE again".into(), carries: None },
         &[(Relation::Retracts, report.id())],
     );
     bb.take("aa", &[&second]);

@@ -7,7 +7,7 @@ use mufakat_exchange::{
 };
 use mufakat_ledger::{Edge, Hash, SourceError, TileSource};
 use mufakat_record::kinds::receipt::Entry;
-use mufakat_record::{AgencyId, RecordId, Verified};
+use mufakat_record::{AgencyId, RecordId, Relation, ThreadId, Verified};
 
 /// Where a record on a channel of ours stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub(crate) struct Store {
     pub(crate) inbound: BTreeMap<AgencyId, Inbound>,
     pub(crate) submitted: BTreeMap<[u8; 16], RecordId>,
     pub(crate) enacted: Vec<Enacted>,
+    /// The records that a legal hold is on, and until when, in milliseconds since 1970.
+    pub(crate) holds: BTreeMap<RecordId, u64>,
     tiles: BTreeMap<(u8, u64), Vec<u8>>,
     governance: Vec<Verified>,
     removed: BTreeSet<AgencyId>,
@@ -60,6 +62,7 @@ impl Store {
             arrived: BTreeMap::new(),
             inbound: BTreeMap::new(),
             submitted: BTreeMap::new(),
+            holds: BTreeMap::new(),
             tiles: BTreeMap::new(),
             governance: Vec::new(),
             removed: BTreeSet::new(),
@@ -133,6 +136,8 @@ impl Store {
                 assert!((1..*next).all(taken), "a gap is passed over");
             }
             Change::Erase { record } => {
+                assert_eq!(self.on_its_way(record), Ok(false), "a channel still needs it");
+                assert!(self.records[record].record.is_some(), "a record is erased twice");
                 let kept = self.records.get_mut(record).expect("a record to erase");
                 kept.record = None;
                 self.leaves[kept.leaf as usize].salt = [0; 16];
@@ -240,6 +245,27 @@ impl Facts for Store {
         Ok(places.map(|(_, (id, state))| (*id, *state != State::Queued)).collect())
     }
 
+    fn referring(&self, id: &RecordId, relation: Relation) -> Result<Vec<Verified>, Unavailable> {
+        let refers =
+            |record: &Verified| record.header().references.iter().any(|r| r.relation == relation && r.record == *id);
+        let mut found: Vec<_> =
+            self.records.values().filter_map(|kept| Some((kept.leaf, kept.record.clone()?))).collect();
+        found.sort_by_key(|(leaf, _)| *leaf);
+        Ok(found.into_iter().map(|(_, record)| record).filter(refers).collect())
+    }
+
+    fn on_its_way(&self, id: &RecordId) -> Result<bool, Unavailable> {
+        let places = self.queue.iter().filter(|(_, (record, _))| record == id).map(|(place, _)| place);
+        let open = |(to, position): &(AgencyId, u64)| {
+            (1..=*position).any(|before| self.queue[&(to.clone(), before)].1 == State::Queued)
+        };
+        Ok(places.into_iter().any(open))
+    }
+
+    fn on_hold(&self, record: &RecordId, _: &ThreadId, at_ms: u64) -> Result<bool, Unavailable> {
+        Ok(self.holds.get(record).is_some_and(|until| at_ms < *until))
+    }
+
     fn submitted(&self, key: &[u8; 16]) -> Result<Option<RecordId>, Unavailable> {
         Ok(self.submitted.get(key).copied())
     }
@@ -262,6 +288,15 @@ impl Facts for Broken {
         Err(Unavailable("EXERCISE".into()))
     }
     fn queued(&self, _: &AgencyId, _: u64, _: usize) -> Result<Vec<(RecordId, bool)>, Unavailable> {
+        Err(Unavailable("EXERCISE".into()))
+    }
+    fn referring(&self, _: &RecordId, _: Relation) -> Result<Vec<Verified>, Unavailable> {
+        Err(Unavailable("EXERCISE".into()))
+    }
+    fn on_its_way(&self, _: &RecordId) -> Result<bool, Unavailable> {
+        Err(Unavailable("EXERCISE".into()))
+    }
+    fn on_hold(&self, _: &RecordId, _: &ThreadId, _: u64) -> Result<bool, Unavailable> {
         Err(Unavailable("EXERCISE".into()))
     }
     fn submitted(&self, _: &[u8; 16]) -> Result<Option<RecordId>, Unavailable> {

@@ -107,7 +107,7 @@ impl Cast {
 
     fn retract(&self, by: &Agency, record: &[u8]) -> Vec<u8> {
         let header = Header { references: refers(Relation::Retracts, record), ..by.header("") };
-        by.sign(header, &Retraction { reason: "EXERCISE mistaken".into() })
+        by.sign(header, &Retraction { reason: "EXERCISE mistaken".into(), carries: None })
     }
 
     fn correct(&self, by: &Agency, record: &[u8]) -> Vec<u8> {

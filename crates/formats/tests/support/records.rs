@@ -6,7 +6,12 @@ use mufakat_record::kinds::answer::{Action, Answer};
 use mufakat_record::kinds::approval::{Approval, Decision};
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::deletion_order::DeletionOrder;
+use mufakat_record::kinds::deletion_receipt::{DeletionReceipt, Why};
 use mufakat_record::kinds::escalation::{Escalation, Level};
+use mufakat_record::kinds::hold::{Hold, HoldLifted};
+use mufakat_record::kinds::onward::Onward;
+use mufakat_record::kinds::permission::Permission;
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::kinds::report::{Class, Entity, Identifier, IdentifierType, Period, Place, Report, ReportType};
@@ -207,7 +212,7 @@ fn good_records(vn: &Agency) -> Vec<Value> {
         chunks: [seed("chunk 0"), seed("chunk 1")].concat(),
     };
     let with = |references| Header { references, ..vn.header("") };
-    let retraction = Retraction { reason: "EXERCISE mistaken".into() };
+    let retraction = Retraction { reason: "EXERCISE mistaken".into(), carries: None };
     let correction = Correction { reason: String::new(), report: plain_report("as it should have been") };
     let answer = |action, reason: Option<&str>| Answer { action, reason: reason.map(Into::into), at: NOW };
     let alarm = WitnessAlarm {
@@ -276,6 +281,32 @@ fn good_records(vn: &Agency) -> Vec<Value> {
         ),
         good("kind that is not known", &unknown),
         good("audience of 256", &widest),
+    ]
+    .into_iter()
+    .chain(good_deletions(vn, &report))
+    .collect()
+}
+
+/// What passes on, permits, holds and deletes.
+fn good_deletions(vn: &Agency, report: &[u8]) -> Vec<Value> {
+    let about = RecordId::of(report);
+    let to_partners = || Header {
+        references: vec![Reference { relation: Relation::About, record: about }],
+        ..vn.header("")
+    };
+    let permission = Permission { evidence: true, forward_to: Some(vec![name("ru-police")]), note: None };
+    let onward = Onward { record: report.to_vec(), permission: None, note: Some("EXERCISE".into()) };
+    let receipt = DeletionReceipt { why: Why::Expired, at: NOW, copies: 1, attachments: 0, through: None };
+    let order = DeletionOrder { by: None, why: Why::Review, reason: "EXERCISE".into() };
+    let hold = Hold { by: None, thread: None, reason: "EXERCISE case".into(), until: Some(NOW + 60) };
+    let lifted = HoldLifted { by: None, reason: "EXERCISE closed".into() };
+    vec![
+        good("permission", &vn.sign(to_partners(), &permission)),
+        good("onward", &vn.sign(to_partners(), &onward)),
+        good("deletion receipt", &vn.sign(to_partners(), &receipt)),
+        good("deletion order, which stays at home", &vn.sign(at_home(vn, about), &order)),
+        good("hold, which stays at home", &vn.sign(at_home(vn, about), &hold)),
+        good("hold lifted, which stays at home", &vn.sign(at_home(vn, about), &lifted)),
     ]
 }
 
@@ -574,7 +605,7 @@ fn bad_bodies(keys: &Keys) -> Vec<Value> {
         Some(Evaluation { system: system.into(), source: source.into(), information: "1".into() })
     };
     let to = |relation, label: &str| Reference { relation, record: RecordId(seed(label)) };
-    let retraction = Retraction { reason: String::new() }.to_body();
+    let retraction = Retraction { reason: String::new(), carries: None }.to_body();
     let kept = Answer { action: Action::Kept, reason: Some(" ".into()), at: NOW }.to_body();
     let file = |name: &str, size: u64, chunks: usize| {
         let (digest, key) = (seed("content"), seed("chunks"));

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use mufakat_record::attachment::{CHUNK_BYTES, ChunkKey};
-use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
+use mufakat_record::kinds::onward;
 use mufakat_record::{AgencyId, Digest, RecordId, Verified};
 use mufakat_store::Queries;
 
@@ -53,12 +53,12 @@ pub(crate) async fn content(node: &Arc<Node>, record: RecordId) -> Result<Conten
     open(Files::of(&node.dir), attachment).await
 }
 
-/// The attachment that a record describes, with its author; nothing if it is not held or is no attachment.
+/// The attachment that a record describes, with the agency that has its chunks: the author, or whoever passed it on to us; nothing if it is not held or is no attachment.
 pub(super) async fn attachment_of(node: &Arc<Node>, record: RecordId) -> Result<Option<(AgencyId, Attachment)>, Fault> {
     let bytes = node.read(move |reader| reader.record_bytes(&record)).await?;
     let record = bytes.and_then(|bytes| Verified::from_own_store(bytes).ok());
     Ok(record.and_then(|record| {
-        let attachment = Attachment::from_body(record.header(), record.body()).ok()?;
+        let attachment = onward::attachment_of(&record)?;
         Some((record.header().author.clone(), attachment))
     }))
 }

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use http::Method;
 use mufakat_exchange::{Departed, Outbound, Plan, UNDER_WAY_MAX};
 use mufakat_record::kinds::Body;
-use mufakat_record::kinds::attachment::Attachment;
+use mufakat_record::kinds::onward::attachment_of;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::parcel::{self, Outer};
 use mufakat_record::{AgencyId, KeyId, Reason, RecordId, Unverified, Verified};
@@ -299,9 +299,7 @@ async fn hand_to(
     for queued in load {
         // Records in the outbox are our own; a chunk list goes with the attachment that it belongs to.
         let Ok(record) = Verified::from_own_store(queued.bytes.clone()) else { continue };
-        if record.header().kind == Attachment::KIND
-            && let Ok(attachment) = Attachment::from_body(record.header(), record.body())
-        {
+        if let Some(attachment) = attachment_of(&record) {
             chunks::hand_over(node, relay, to, &attachment).await?;
         }
     }

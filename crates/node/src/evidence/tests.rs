@@ -16,7 +16,7 @@ fn exchanged() -> ([Agency; 3], Verified) {
     let [mut id, mut ru, sg] = community(["id-coastguard", "ru-police", "sg-fusion"]);
     let record = id.author("exercise", vec![0x01], &[&ru, &sg], Vec::new());
     ru.receive(&record, 1, &mut id);
-    let body = Retraction { reason: "EXERCISE".into() }.to_body();
+    let body = Retraction { reason: "EXERCISE".into(), carries: None }.to_body();
     let references = vec![Reference { relation: Relation::Retracts, record: record.id() }];
     let retraction = id.author(Retraction::KIND, body, &[&ru, &sg], references);
     ru.receive(&retraction, 2, &mut id);

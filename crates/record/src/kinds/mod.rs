@@ -4,10 +4,15 @@ pub mod answer;
 pub mod approval;
 pub mod attachment;
 pub mod correction;
+pub mod deletion_order;
+pub mod deletion_receipt;
 pub mod draft;
 pub mod draft_step;
 pub mod escalation;
+pub mod hold;
 pub mod key_set;
+pub mod onward;
+pub mod permission;
 pub mod policy_set;
 pub mod receipt;
 pub mod register_approval;
@@ -87,8 +92,14 @@ pub const KINDS: &[(&str, Check)] = &[
     (draft::Draft::KIND, check_as::<draft::Draft>),
     (draft_step::DraftStep::KIND, check_as::<draft_step::DraftStep>),
     (escalation::Escalation::KIND, check_as::<escalation::Escalation>),
+    (deletion_order::DeletionOrder::KIND, check_as::<deletion_order::DeletionOrder>),
+    (deletion_receipt::DeletionReceipt::KIND, check_as::<deletion_receipt::DeletionReceipt>),
+    (hold::Hold::KIND, check_as::<hold::Hold>),
+    (hold::HoldLifted::KIND, check_as::<hold::HoldLifted>),
     (key_set::KeySet::KIND, check_as::<key_set::KeySet>),
     (policy_set::PolicySet::KIND, check_as::<policy_set::PolicySet>),
+    (onward::Onward::KIND, check_as::<onward::Onward>),
+    (permission::Permission::KIND, check_as::<permission::Permission>),
     (receipt::Receipt::KIND, check_as::<receipt::Receipt>),
     (register_approval::RegisterApproval::KIND, check_as::<register_approval::RegisterApproval>),
     (register_version::RegisterVersion::KIND, check_as::<register_version::RegisterVersion>),
@@ -99,6 +110,14 @@ pub const KINDS: &[(&str, Check)] = &[
     (use_summary::UseSummary::KIND, check_as::<use_summary::UseSummary>),
     (witness_alarm::WitnessAlarm::KIND, check_as::<witness_alarm::WitnessAlarm>),
 ];
+
+/// Whether the content of a record of this kind can be deleted: what people share can, and what is not known here. On all
+/// others the register, evidence and the views of others rest.
+pub fn deletable(kind: &str) -> bool {
+    onward::PASSED_ON.contains(&kind)
+        || kind == request::Request::KIND
+        || !KINDS.iter().any(|(known, _)| *known == kind)
+}
 
 /// Checks a body against its kind.
 pub fn check(header: &Header, body: &[u8]) -> Result<Understanding, Reason> {

@@ -267,7 +267,7 @@ proptest! {
         asked.subjects = report_entities.clone();
         comes_back(header(""), &asked)?;
         comes_back(referring("", Relation::Corrects), &Correction { reason: reason.clone(), report })?;
-        comes_back(referring("", Relation::Retracts), &Retraction { reason: reason.clone() })?;
+        comes_back(referring("", Relation::Retracts), &Retraction { reason: reason.clone(), carries: None })?;
         comes_back(header(""), &key_set)?;
         comes_back(Header { audience: vec![agency("ru-police")], ..header("") }, &receipt)?;
         comes_back(header(""), &register_version)?;

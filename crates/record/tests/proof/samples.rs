@@ -8,10 +8,15 @@ use mufakat_record::kinds::answer::{Action, Answer};
 use mufakat_record::kinds::approval::{Approval, Check, Decision};
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::deletion_order::DeletionOrder;
+use mufakat_record::kinds::deletion_receipt::{DeletionReceipt, Why};
 use mufakat_record::kinds::draft::Draft as DraftBody;
 use mufakat_record::kinds::draft_step::{DraftStep, Step};
 use mufakat_record::kinds::escalation::{Escalation, Level};
+use mufakat_record::kinds::hold::{Hold, HoldLifted};
 use mufakat_record::kinds::key_set::{KeySet, Sealing, Signing};
+use mufakat_record::kinds::onward::Onward;
+use mufakat_record::kinds::permission::Permission;
 use mufakat_record::kinds::policy_set::{PolicyFile, PolicySet};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::register_approval::RegisterApproval;
@@ -323,6 +328,27 @@ pub(crate) fn escalation() -> Escalation {
     Escalation { level: Level::Deputy, mark_ms: NOW * 1000, due_ms: NOW * 1000 + 1 }
 }
 
+pub(crate) fn deletion_order() -> DeletionOrder {
+    DeletionOrder { by: Some("d3-night".parse().unwrap()), why: Why::Order, reason: "EXERCISE".into() }
+}
+
+pub(crate) fn deletion_receipt() -> DeletionReceipt {
+    let through = Some(agency("vn-navy"));
+    DeletionReceipt { why: Why::Retracted, at: NOW, copies: 2, attachments: 1, through }
+}
+
+pub(crate) fn hold() -> Hold {
+    Hold { by: None, thread: None, reason: "EXERCISE case 7".into(), until: Some(NOW + 60) }
+}
+
+pub(crate) fn onward() -> Onward {
+    Onward { record: record().into_bytes(), permission: None, note: Some("EXERCISE".into()) }
+}
+
+pub(crate) fn permission() -> Permission {
+    Permission { evidence: true, forward_to: Some(vec![agency("vn-navy")]), note: None }
+}
+
 /// One sound body of each kind, with a header that goes with it.
 pub(crate) fn bodies() -> Vec<(Header, Vec<u8>)> {
     fn of<B: Body>(header: Header, body: &B) -> (Header, Vec<u8>) {
@@ -337,15 +363,21 @@ pub(crate) fn bodies() -> Vec<(Header, Vec<u8>)> {
         of(at_home(header("")), &draft()),
         of(at_home(referring("", Relation::About)), &draft_step(Step::Released)),
         of(at_home(referring("", Relation::About)), &escalation()),
+        of(at_home(referring("", Relation::About)), &deletion_order()),
+        of(referring("", Relation::About), &deletion_receipt()),
+        of(at_home(referring("", Relation::About)), &hold()),
+        of(at_home(referring("", Relation::About)), &HoldLifted { by: None, reason: "EXERCISE".into() }),
         of(header(""), &key_set()),
         of(at_home(header("")), &policy_set()),
+        of(referring("", Relation::About), &onward()),
+        of(referring("", Relation::About), &permission()),
         of(Header { audience: vec![agency("ru-police")], ..header("") }, &receipt()),
         of(header(""), &RegisterApproval { version: 2, hash: Digest([14; 32]) }),
         of(header(""), &register_version()),
         of(header(""), &report()),
         of(header(""), &request()),
         of(referring("", Relation::Answers), &request_step(steps().swap_remove(6))),
-        of(referring("", Relation::Retracts), &Retraction { reason: "EXERCISE".into() }),
+        of(referring("", Relation::Retracts), &Retraction { reason: "EXERCISE".into(), carries: None }),
         of(Header { audience: vec![agency("ru-police")], ..header("") }, &use_summary()),
         of(header(""), &witness_alarm()),
     ]

@@ -75,7 +75,7 @@ fn not_the_structure() {
 /// A type asked for under the header of another kind gives nothing, even when the body would fit.
 #[test]
 fn not_the_kind_of_the_header() {
-    let body = Retraction { reason: String::new() }.to_body();
+    let body = Retraction { reason: String::new(), carries: None }.to_body();
     assert!(Retraction::from_body(&referring("retraction", Relation::Retracts), &body).is_ok());
     let other = referring("report", Relation::Retracts);
     assert_eq!(Retraction::from_body(&other, &body), Err(Reason::BodyNotOfKind));
@@ -157,7 +157,7 @@ fn reports() {
 #[test]
 fn references_of_answers_retractions_and_corrections() {
     let correction = Correction { reason: "EXERCISE".into(), report: report() };
-    let retraction = Retraction { reason: "EXERCISE".into() };
+    let retraction = Retraction { reason: "EXERCISE".into(), carries: None };
     for relation in [Relation::About, Relation::Attaches, Relation::Retracts, Relation::Corrects, Relation::Answers] {
         expect(relation == Relation::Answers, referring("", relation), &answer());
         expect(relation == Relation::Retracts, referring("", relation), &retraction);
@@ -173,7 +173,7 @@ fn references_of_answers_retractions_and_corrections() {
     expect(false, nothing.clone(), &answer());
     expect(false, nothing.clone(), &retraction);
     expect(false, nothing, &correction);
-    expect(false, referring("", Relation::Retracts), &Retraction { reason: "x".repeat(2001) });
+    expect(false, referring("", Relation::Retracts), &Retraction { reason: "x".repeat(2001), carries: None });
     expect(false, referring("", Relation::Corrects), &Correction { reason: "x".repeat(2001), ..correction });
 }
 

@@ -254,7 +254,7 @@ impl<S: Store> Node<S> {
     /// A retraction of a record.
     pub fn retraction(&self, to: &[&AgencyId], record: RecordId) -> Verified {
         let references = vec![Reference { relation: Relation::Retracts, record }];
-        self.sign(to, references, &Retraction { reason: "EXERCISE".to_owned() })
+        self.sign(to, references, &Retraction { reason: "EXERCISE".to_owned(), carries: None })
     }
 
     /// Submits records; the changes are applied and not committed by this.

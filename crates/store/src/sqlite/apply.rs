@@ -8,6 +8,7 @@ use mufakat_ledger::tile::TILE_BYTES_MAX;
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::key_set::KeySet;
+use mufakat_record::kinds::onward::attachment_of;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::{AgencyId, Digest, RecordId, Verified, cbor};
@@ -102,8 +103,8 @@ impl Sqlite {
             self.execute("INSERT INTO reference VALUES (?, ?, ?)", values)?;
         }
         let kind = header.kind.as_str();
-        if kind == Attachment::KIND {
-            self.list_chunks(record, leaf)?;
+        if let Some(attachment) = attachment_of(record) {
+            self.list_chunks(record, &attachment, leaf)?;
         } else if kind == Receipt::KIND && header.author != self.me {
             self.take_receipt(record, leaf)?;
         } else if kind == RegisterVersion::KIND || (needs_identity_key(kind) && kind != KeySet::KIND) {
@@ -112,8 +113,8 @@ impl Sqlite {
         Ok(true)
     }
 
-    fn list_chunks(&self, record: &Verified, leaf: u64) -> Result<(), Error> {
-        for name in chunks(record) {
+    fn list_chunks(&self, record: &Verified, attachment: &Attachment, leaf: u64) -> Result<(), Error> {
+        for name in attachment.chunk_names() {
             self.execute("INSERT INTO chunk VALUES (?, ?) ON CONFLICT DO NOTHING", params![name.0, int(leaf)])?;
         }
         if record.header().author != self.me {
@@ -183,7 +184,7 @@ impl Sqlite {
             let values = params![reference.record.0, number];
             self.execute("DELETE FROM reference WHERE target = ? AND leaf = ?", values)?;
         }
-        for name in chunks(&record) {
+        for name in attachment_of(&record).iter().flat_map(Attachment::chunk_names) {
             self.execute("DELETE FROM chunk WHERE name = ? AND leaf = ?", params![name.0, number])?;
             self.execute("INSERT INTO chunk_let_go VALUES (?) ON CONFLICT DO NOTHING", [&name.0])?;
         }
@@ -192,15 +193,6 @@ impl Sqlite {
         self.execute("INSERT INTO erased VALUES (?, ?)", params![number, leaf.commitment()])?;
         self.execute("UPDATE leaf SET salt = zeroblob(length(salt)) WHERE number = ?", [number])?;
         self.execute("UPDATE record SET bytes = zeroblob(length(bytes)) WHERE leaf = ?", [number]).map(drop)
-    }
-
-    /// Whether a record of ours may yet have to be sent: it has no receipt, or one before it on the same channel has none, with
-    /// which it would be sent again.
-    fn is_owed(&self, leaf: i64) -> Result<bool, Error> {
-        let sql = "SELECT 1 FROM outbox o JOIN outbox q
-            ON q.agency = o.agency AND q.epoch = o.epoch AND q.position <= o.position AND q.state = 0
-            WHERE o.leaf = ? LIMIT 1";
-        Ok(self.one(sql, [leaf], |_| Ok(()))?.is_some())
     }
 
     pub(super) fn enact(&self, enacted: &Enacted) -> Result<(), Error> {
@@ -227,6 +219,15 @@ impl Sqlite {
 }
 
 impl<Mode> Sqlite<Mode> {
+    /// Whether a record of ours may yet have to be sent: it has no receipt, or one before it on the same channel has none, with
+    /// which it would be sent again.
+    pub(super) fn is_owed(&self, leaf: i64) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM outbox o JOIN outbox q
+            ON q.agency = o.agency AND q.epoch = o.epoch AND q.position <= o.position AND q.state = 0
+            WHERE o.leaf = ? LIMIT 1";
+        Ok(self.one(sql, [leaf], |_| Ok(()))?.is_some())
+    }
+
     pub(super) fn fold_leaf(&self, index: u64, leaf: &Leaf, record: Option<&Verified>) -> Result<(), Error> {
         let removed = self.removed_with(leaf)?;
         let act = project::act(leaf);
@@ -254,10 +255,4 @@ impl<Mode> Sqlite<Mode> {
         let before = read("SELECT body FROM register WHERE version = ?", &[&int(now.version.saturating_sub(1))])?;
         Ok(project::newly_removed(before.as_ref(), &now))
     }
-}
-
-/// The chunks that an attachment lists; none for other kinds.
-fn chunks(record: &Verified) -> Vec<Digest> {
-    let attachment = Attachment::from_body(record.header(), record.body());
-    attachment.map_or_else(|_| Vec::new(), |attachment| attachment.chunk_names().collect())
 }

@@ -6,8 +6,9 @@ use mufakat_ledger::witness::Seen;
 use mufakat_ledger::{Hash, SourceError, TileSource};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::receipt::{Entry, Receipt};
-use mufakat_record::{AgencyId, Digest, Reason, RecordId, Relation, Verified, parcel};
-use mufakat_views::Row;
+use mufakat_record::{AgencyId, Digest, Reason, RecordId, Relation, STAND_IN, ThreadId, Verified, parcel};
+use mufakat_views::holds::{self, On};
+use mufakat_views::{Row, Rows};
 use rusqlite::params;
 
 use super::apply::{place, state};
@@ -41,6 +42,36 @@ impl<Mode> Facts for Sqlite<Mode> {
             })
         };
         read().map_err(not_now)
+    }
+
+    fn referring(&self, id: &RecordId, relation: Relation) -> Result<Vec<Verified>, Unavailable> {
+        let read = || {
+            let sql = "SELECT leaf FROM reference WHERE target = ? AND relation = ? ORDER BY leaf";
+            let found = self.all(sql, params![id.0, relation as i64], |row| row.get(0).map(uint))?;
+            found
+                .into_iter()
+                .filter_map(|index| self.record_of_leaf(index).transpose())
+                .collect::<Result<Vec<_>, Error>>()
+        };
+        read().map_err(not_now)
+    }
+
+    fn on_its_way(&self, id: &RecordId) -> Result<bool, Unavailable> {
+        let read = || {
+            let leaf = self.one("SELECT leaf FROM record WHERE id = ?", [&id.0], |row| row.get(0))?;
+            leaf.map_or(Ok(false), |leaf| self.is_owed(leaf))
+        };
+        read().map_err(not_now)
+    }
+
+    fn on_hold(&self, record: &RecordId, thread: &ThreadId, at_ms: u64) -> Result<bool, Unavailable> {
+        for on in [On::Record(*record), On::Thread(*thread)] {
+            let rows = self.rows(holds::NAME, &holds::prefix(&on), None).map_err(|e| Unavailable(e.0))?;
+            if rows.iter().any(|row| holds::in_force(row, at_ms)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn submitted(&self, key: &[u8; 16]) -> Result<Option<RecordId>, Unavailable> {
@@ -103,6 +134,12 @@ impl<Mode> Queries for Sqlite<Mode> {
 
     fn record_bytes(&self, record: &RecordId) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.record_at(record)?.map(|(_, record)| record.into_bytes()))
+    }
+
+    fn records_from(&self, leaf: u64, count_max: usize) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+        let sql = "SELECT r.leaf, r.bytes FROM record r WHERE r.leaf >= ?
+            AND NOT EXISTS (SELECT 1 FROM erased e WHERE e.leaf = r.leaf) ORDER BY r.leaf LIMIT ?";
+        self.all(sql, params![int(leaf), clamped(count_max as u64)], |row| Ok((uint(row.get(0)?), row.get(1)?)))
     }
 
     fn leaf(&self, index: u64) -> Result<Option<Leaf>, Error> {
@@ -341,9 +378,8 @@ impl<Mode> Sqlite<Mode> {
                 let wrong = format!("position {} is missing", from + found.len() as u64);
                 return Err(damaged(Part::Outbox(to.clone()), wrong));
             }
-            if erased {
-                break;
-            }
+            // A partner that lost what it had confirmed asks for places of which the content is gone since.
+            let (bytes, record) = if erased { (STAND_IN.to_vec(), RecordId::of(STAND_IN)) } else { (bytes, record) };
             if RecordId::of(&bytes) != record {
                 return Err(damaged(Part::Record(record), "its bytes have another hash"));
             }

@@ -2,6 +2,7 @@
 
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::onward::{Onward, original_of};
 use mufakat_record::kinds::report::Report;
 use mufakat_record::kinds::request::Request;
 use mufakat_record::kinds::retraction::Retraction;
@@ -133,6 +134,11 @@ fn describe(event: &Event<'_>, record: &Verified) -> Map<String, Value> {
     if let Some(title) = title(record) {
         say("title", json!(title));
     }
+    if header.kind == Onward::KIND
+        && let Ok((record, original, _)) = original_of(record)
+    {
+        say("original", json!({ "record": record, "author": original.author, "kind": original.kind }));
+    }
     if let Some(codes) = &header.handling.codes {
         say("codes", json!(codes));
     }
@@ -147,7 +153,8 @@ fn describe(event: &Event<'_>, record: &Verified) -> Map<String, Value> {
 
 /// The body was checked when the record was accepted; one that cannot be read all the same has no title.
 fn title(record: &Verified) -> Option<String> {
-    let (header, body) = (record.header(), record.body());
+    let (_, header, body) = original_of(record).ok()?;
+    let (header, body) = (&header, body.as_slice());
     match header.kind.as_str() {
         Request::KIND => Request::from_body(header, body).ok().map(|request| request.title),
         Report::KIND => Report::from_body(header, body).ok().map(|report| report.title),

@@ -9,6 +9,7 @@
 //!   - `codes`, the handling codes; `expires`, in seconds;
 //!   - `skew_s`, by how much the claimed time is ahead of ours (behind when negative) if that is more than
 //!     [`SKEW_SHOWN_S`](mufakat_record::SKEW_SHOWN_S): the author's clock is off, or the record was long under way;
+//!   - `original`, of a record that was passed on: `record`, `author` and `kind` of the originator's; the title is its title;
 //!   - `retracts` or `corrects`, the record that this one is about;
 //!   - `by`, the retraction or correction to which `state` is due.
 //!
@@ -22,6 +23,7 @@ mod tests;
 
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::answer::Answer;
+use mufakat_record::kinds::deletion_receipt::DeletionReceipt;
 use mufakat_record::kinds::key_set::KeySet;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_approval::RegisterApproval;
@@ -33,10 +35,17 @@ use crate::{Event, Happening, RowChange, Rows, RowsUnavailable, View};
 /// The view's name.
 pub const NAME: &str = "inbox";
 
-/// Kinds that nodes exchange among themselves, and steps. People see what follows from them elsewhere: answers in the view
-/// `track`, summaries of use in `used-by`, steps in `requests`.
-const NOT_FOR_PEOPLE: [&str; 6] =
-    [Answer::KIND, KeySet::KIND, Receipt::KIND, RegisterApproval::KIND, RequestStep::KIND, UseSummary::KIND];
+/// Kinds that nodes exchange among themselves, and steps. People see what follows from them elsewhere: answers and deletions
+/// in the view `track`, summaries of use in `used-by`, steps in `requests`.
+const NOT_FOR_PEOPLE: [&str; 7] = [
+    Answer::KIND,
+    DeletionReceipt::KIND,
+    KeySet::KIND,
+    Receipt::KIND,
+    RegisterApproval::KIND,
+    RequestStep::KIND,
+    UseSummary::KIND,
+];
 
 /// The view.
 #[derive(Debug, Clone, Copy)]

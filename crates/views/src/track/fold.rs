@@ -3,10 +3,11 @@
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::answer::Answer;
 use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::deletion_receipt::DeletionReceipt;
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{AgencyId, Reason, RecordId, Relation, Verified};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::NAME;
 use crate::{Event, Row, RowChange, Rows, RowsUnavailable};
@@ -20,7 +21,7 @@ pub(super) fn authored(event: &Event<'_>, record: &Verified) -> Vec<RowChange> {
             key: key(event.leaf, to),
             time_ms: event.at_ms,
             record: record.id(),
-            facets: vec![("queued_to", to.to_string()), ("state", "queued".to_owned())],
+            facets: facets("queued_to", to, "queued", asks(&json!(header.kind)).then_some(header.kind.as_str())),
             body: json!({ "to": to, "kind": header.kind, "state": "queued" }),
         })
     };
@@ -55,19 +56,85 @@ fn settle(row: &mut Row, from: &AgencyId, entry: &Entry, ledger: &str, receipt: 
     }
 }
 
-/// What a recipient did about a retraction or correction. The latest answer counts: what was kept may be deleted later.
-pub(super) fn answered(record: &Verified, rows: &dyn Rows) -> Result<Vec<RowChange>, RowsUnavailable> {
+/// What a recipient did about a retraction or correction. The latest answer counts: what was kept may be deleted later. One to
+/// whom a recipient passed the record on answers that recipient, and names what it was about.
+pub(super) fn answered(
+    event: &Event<'_>,
+    record: &Verified,
+    rows: &dyn Rows,
+) -> Result<Vec<RowChange>, RowsUnavailable> {
     let header = record.header();
-    let Some(about) = header.the_one(Relation::Answers) else { return Ok(Vec::new()) };
-    let Some(mut row) = row_of(&about, &header.author, rows)? else { return Ok(Vec::new()) };
-    let asks = row.body["kind"] == Retraction::KIND || row.body["kind"] == Correction::KIND;
-    let Some(answer) = Answer::from_body(header, record.body()).ok().filter(|_| asks) else { return Ok(Vec::new()) };
+    let Ok(answer) = Answer::from_body(header, record.body()) else { return Ok(Vec::new()) };
+    let direct = header.the_one(Relation::Answers).map(|about| row_of(&about, &header.author, rows));
+    let row = match direct.transpose()?.flatten() {
+        Some(row) => Some(row).filter(|row| asks(&row.body["kind"])),
+        None => {
+            let through = header.audience.iter().find(|to| *to != event.me);
+            through_row(event, record, through, rows)?.filter(|row| asks(&row.body["kind"]))
+        }
+    };
+    let Some(mut row) = row else { return Ok(Vec::new()) };
     let mut said = json!({ "action": answer.action, "at": answer.at });
     if let Some(reason) = answer.reason {
         said["reason"] = reason.into();
     }
     row.body["answer"] = said;
+    row.facets.retain(|(name, _)| *name != "unanswered");
     Ok(vec![RowChange::Put(row)])
+}
+
+fn asks(kind: &Value) -> bool {
+    *kind == Retraction::KIND || *kind == Correction::KIND
+}
+
+/// What a recipient, or one to whom a recipient passed it on, deleted of a record.
+pub(super) fn deleted_there(
+    event: &Event<'_>,
+    record: &Verified,
+    rows: &dyn Rows,
+) -> Result<Vec<RowChange>, RowsUnavailable> {
+    let header = record.header();
+    let Ok(receipt) = DeletionReceipt::from_body(header, record.body()) else { return Ok(Vec::new()) };
+    let row = match (&receipt.through, header.the_one(Relation::About)) {
+        (Some(through), _) => through_row(event, record, Some(through), rows)?,
+        (None, Some(about)) => row_of(&about, &header.author, rows)?,
+        (None, None) => None,
+    };
+    let Some(mut row) = row else { return Ok(Vec::new()) };
+    let before = |field: &str| row.body["deletion"][field].as_u64().unwrap_or_default();
+    let copies = before("copies").saturating_add(receipt.copies);
+    let attachments = before("attachments").saturating_add(receipt.attachments);
+    row.body["deletion"] =
+        json!({ "why": receipt.why, "at": receipt.at, "copies": copies, "attachments": attachments });
+    Ok(vec![RowChange::Put(row)])
+}
+
+/// The row of an agency to whom a recipient passed on what a record is about: the one there is, or a new one. Nothing if that is
+/// not a record of this agency, or if that recipient is none of its recipients.
+fn through_row(
+    event: &Event<'_>,
+    record: &Verified,
+    through: Option<&AgencyId>,
+    rows: &dyn Rows,
+) -> Result<Option<Row>, RowsUnavailable> {
+    let header = record.header();
+    let Some(through) = through.filter(|through| **through != header.author) else { return Ok(None) };
+    for about in header.references.iter().filter(|r| r.relation == Relation::About) {
+        let Some(leaf) = rows.leaf_of(&about.record)? else { continue };
+        let key = [&key(leaf, &header.author)[..], &[0], through.as_str().as_bytes()].concat();
+        if let Some(row) = rows.row(NAME, &key)? {
+            return Ok(Some(row));
+        }
+        // What this agency shared has rows, and what it holds of others has none.
+        let Some(sibling) = rows.rows(NAME, &leaf.to_be_bytes(), None)?.into_iter().next() else { continue };
+        let body = json!({
+            "to": header.author, "kind": sibling.body["kind"], "state": "through", "through": through,
+        });
+        let facets = vec![("settled_to", header.author.to_string()), ("state", "through".to_owned())];
+        let (time_ms, record) = (event.at_ms, about.record);
+        return Ok(Some(Row { view: NAME, key, time_ms, record, facets, body }));
+    }
+    Ok(None)
 }
 
 /// What is still queued to removed agencies will never be sent.
@@ -96,8 +163,21 @@ pub(super) fn deleted(record: &RecordId, rows: &dyn Rows) -> Result<Vec<RowChang
 }
 
 fn set_state(row: &mut Row, to: &AgencyId, state: &str) {
-    row.facets = vec![("settled_to", to.to_string()), ("state", state.to_owned())];
     row.body["state"] = state.into();
+    // Nobody answers what it refused or will never get.
+    let open = state == "accepted" && asks(&row.body["kind"]) && row.body["answer"].is_null();
+    row.facets = facets("settled_to", to, state, row.body["kind"].as_str().filter(|_| open));
+}
+
+fn facets(
+    direction: &'static str,
+    to: &AgencyId,
+    state: &str,
+    unanswered: Option<&str>,
+) -> Vec<(&'static str, String)> {
+    let mut facets = vec![(direction, to.to_string()), ("state", state.to_owned())];
+    facets.extend(unanswered.map(|kind| ("unanswered", kind.to_owned())));
+    facets
 }
 
 fn row_of(record: &RecordId, to: &AgencyId, rows: &dyn Rows) -> Result<Option<Row>, RowsUnavailable> {

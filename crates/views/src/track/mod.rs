@@ -1,13 +1,17 @@
 //! `track`: what became of each record that this agency shared, for each agency that is to receive it.
 //!
 //! - Key: the index of the record's leaf, 8 bytes, big-endian, and the recipient's id; so the rows of a record stand together.
-//! - Facets: `state`; while it is queued `queued_to`, and after that `settled_to`, the recipient.
+//! - Facets: `state`; `unanswered`, the kind of a retraction or correction that its recipient has not answered; while it is queued `queued_to`, and after that `settled_to`, the recipient.
 //! - Body: `to`, `kind` and `state` always; then
 //!   - `accepted` or `rejected`: `ledger`, the origin of the recipient's ledger, `index`, the leaf's place in it, `at_ms`, the
 //!     leaf's time, and `receipt`, the record in which the recipient says so; and `reason` if it was rejected;
 //!   - `failed`, which means that it will never be sent: `reason` and `at_ms`;
 //!   - for a retraction or correction `answer`, what the recipient says that it did: `action`, `at` (seconds, by its clock)
-//!     and, if it gave one, `reason`.
+//!     and, if it gave one, `reason`; until then the facet `unanswered`;
+//!   - once the recipient has deleted the record, `deletion`: `why`, `at` (seconds, by its clock), and how many `copies` and
+//!     `attachments` it deleted in all.
+//! - An agency to whom a recipient passed the record on has a row of its own, with a zero byte and that recipient's id at the
+//!   end of the key: `state` is then `through`, and `through` the recipient, and it tells of `answer` and `deletion`.
 //!
 //! `state` is `queued` until the recipient's first word on the record; later words, as in a receipt that was asked for again,
 //! change nothing. The time of a row is that of authoring.
@@ -18,6 +22,7 @@ mod tests;
 
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::answer::Answer;
+use mufakat_record::kinds::deletion_receipt::DeletionReceipt;
 use mufakat_record::kinds::receipt::Receipt;
 
 use crate::{Event, Happening, RowChange, Rows, RowsUnavailable, View};
@@ -35,7 +40,7 @@ impl View for Track {
     }
 
     fn facets(&self) -> &'static [&'static str] {
-        &["queued_to", "settled_to", "state"]
+        &["queued_to", "settled_to", "state", "unanswered"]
     }
 
     fn fold(&self, event: &Event<'_>, rows: &dyn Rows) -> Result<Vec<RowChange>, RowsUnavailable> {
@@ -43,7 +48,10 @@ impl View for Track {
             Happening::Authored(record) if record.header().kind != Receipt::KIND => Ok(fold::authored(event, record)),
             // Receipts that this agency gave name no record of its own; that need not be looked up for each entry.
             Happening::Receipt(record) if record.header().author != *event.me => fold::receipted(record, rows),
-            Happening::Received(record) if record.header().kind == Answer::KIND => fold::answered(record, rows),
+            Happening::Received(record) if record.header().kind == Answer::KIND => fold::answered(event, record, rows),
+            Happening::Received(record) if record.header().kind == DeletionReceipt::KIND => {
+                fold::deleted_there(event, record, rows)
+            }
             Happening::Removed(agencies) => fold::removed(event, agencies, rows),
             Happening::Deleted(record) => fold::deleted(&record, rows),
             _ => Ok(Vec::new()),

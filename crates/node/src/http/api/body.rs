@@ -6,9 +6,14 @@ use mufakat_record::kinds::answer::Answer;
 use mufakat_record::kinds::approval::Approval;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::deletion_order::DeletionOrder;
+use mufakat_record::kinds::deletion_receipt::DeletionReceipt;
 use mufakat_record::kinds::draft::Draft;
 use mufakat_record::kinds::draft_step::DraftStep;
+use mufakat_record::kinds::hold::{Hold, HoldLifted};
 use mufakat_record::kinds::key_set::KeySet;
+use mufakat_record::kinds::onward::{Carried, Onward};
+use mufakat_record::kinds::permission::Permission;
 use mufakat_record::kinds::policy_set::PolicySet;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_approval::RegisterApproval;
@@ -29,7 +34,14 @@ pub(super) fn as_json(header: &Header, body: &[u8]) -> Option<Result<Value, Reas
         Report::KIND => Report::from_body(header, body).map(|report| json!(report)),
         Correction::KIND => Correction::from_body(header, body)
             .map(|correction| json!({ "reason": correction.reason, "report": correction.report })),
-        Retraction::KIND => Retraction::from_body(header, body).map(|retraction| json!(retraction)),
+        Retraction::KIND => Retraction::from_body(header, body)
+            .map(|retraction| json!({ "reason": retraction.reason, "by_originator": retraction.carries.is_some() })),
+        Onward::KIND => Onward::from_body(header, body).and_then(|onward| of_onward(header, body, &onward)),
+        Permission::KIND => Permission::from_body(header, body).map(|permission| json!(permission)),
+        DeletionReceipt::KIND => DeletionReceipt::from_body(header, body).map(|receipt| json!(receipt)),
+        DeletionOrder::KIND => DeletionOrder::from_body(header, body).map(|order| json!(order)),
+        Hold::KIND => Hold::from_body(header, body).map(|hold| json!(hold)),
+        HoldLifted::KIND => HoldLifted::from_body(header, body).map(|lifted| json!(lifted)),
         Answer::KIND => Answer::from_body(header, body).map(|answer| json!(answer)),
         Attachment::KIND => Attachment::from_body(header, body).map(|attachment| of_attachment(&attachment)),
         WitnessAlarm::KIND => WitnessAlarm::from_body(header, body).map(|alarm| json!(alarm)),
@@ -45,6 +57,26 @@ pub(super) fn as_json(header: &Header, body: &[u8]) -> Option<Result<Value, Reas
         Receipt::KIND => Receipt::from_body(header, body).map(|receipt| of_receipt(&receipt)),
         _ => return None,
     })
+}
+
+/// What is passed on, as its originator wrote it, and by which way it came.
+fn of_onward(header: &Header, body: &[u8], onward: &Onward) -> Result<Value, Reason> {
+    let carried = Carried::read(header, body)?;
+    let original = carried.original();
+    let claims = original.header();
+    let shown = as_json(claims, original.claimed_body()).transpose()?;
+    let mut value = json!({
+        "original": {
+            "id": original.id(), "author": claims.author, "kind": claims.kind, "issued_at": claims.issued_at,
+            "handling": claims.handling, "expires": claims.expires, "body": shown,
+        },
+        "through": carried.bearers(),
+        "permission": carried.permission(),
+    });
+    if let Some(note) = &onward.note {
+        value["note"] = note.as_str().into();
+    }
+    Ok(value)
 }
 
 fn of_attachment(attachment: &Attachment) -> Value {

@@ -12,11 +12,15 @@ mod events;
 mod keys;
 pub(crate) mod openapi;
 mod parcels;
+mod passing_on;
 mod permit;
 mod policy;
 pub(crate) mod problem;
 mod records;
 pub(crate) mod register;
+mod retention;
+#[cfg(test)]
+mod retention_tests;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -46,6 +50,8 @@ fn subjects() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::new()
         .merge(status::routes())
         .merge(records::routes())
+        .merge(passing_on::routes())
+        .merge(retention::routes())
         .merge(views::routes())
         .merge(register::routes())
         .merge(keys::routes())

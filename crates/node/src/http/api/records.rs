@@ -383,6 +383,12 @@ struct Recipient {
     /// What the recipient did about a retraction.
     #[schema(value_type = Option<Object>)]
     answer: Value,
+    /// What it deleted of the record: `why`, `at` (seconds), `copies`, `attachments`.
+    #[schema(value_type = Option<Object>)]
+    deletion: Value,
+    /// The recipient that passed the record on to it; then `state` is `through`.
+    #[schema(value_type = Option<AgencyId>)]
+    through: Value,
 }
 
 /// What became of a record of ours at each of its recipients.
@@ -406,6 +412,8 @@ fn recipient(mut row: Value) -> Recipient {
     let mut member = |name: &str| row.get_mut(name).map(Value::take).unwrap_or_default();
     Recipient {
         agency: member("to"),
+        deletion: member("deletion"),
+        through: member("through"),
         state: member("state"),
         reason: member("reason"),
         index: member("index"),
@@ -591,6 +599,7 @@ mod tests {
         let shown = json!(recipient(json!({ "to": "ru-police", "kind": "report", "state": "queued" })));
         let expect = json!({
             "agency": "ru-police", "state": "queued", "reason": null, "index": null, "at_ms": null, "answer": null,
+            "deletion": null, "through": null,
         });
         assert_eq!(shown, expect);
     }

@@ -19,15 +19,15 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// How long nodes may take for what they do by themselves.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Running {
-    dir: TempDir,
+pub(super) struct Running {
+    pub(super) dir: TempDir,
     card: String,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<Result<(), crate::Error>>,
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) task: JoinHandle<Result<(), crate::Error>>,
 }
 
 impl Running {
-    fn start(id: &str, party: &str) -> Self {
+    pub(super) fn start(id: &str, party: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let port = free_address().unwrap();
         let mut config = Config::new(Agency {
@@ -46,21 +46,27 @@ impl Running {
         Self { dir, card: made.card, stop, task }
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(super) fn socket(&self) -> PathBuf {
         self.dir.path().join("node").join(SOCKET)
     }
 
-    async fn ask(&self, method: Method, path: &str, media_type: &str, body: impl Into<Body>) -> Option<Response> {
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        media_type: &str,
+        body: impl Into<Body>,
+    ) -> Option<Response> {
         request(&self.socket(), method, path, Some(media_type), body.into()).await.ok()
     }
 
-    async fn bytes(&self, method: Method, path: &str, body: impl Into<Body>) -> (StatusCode, Bytes) {
+    pub(super) async fn bytes(&self, method: Method, path: &str, body: impl Into<Body>) -> (StatusCode, Bytes) {
         let octets = "application/octet-stream";
         let response = self.ask(method, path, octets, body).await.expect("the node answers");
         (response.status, response.bytes(ANSWER_BYTES_MAX).await.unwrap())
     }
 
-    async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+    pub(super) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         let body = body.to_string().into();
         let response = request(&self.socket(), Method::POST, path, Some("application/json"), body).await;
         let response = response.expect("the node answers");
@@ -69,7 +75,7 @@ impl Running {
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    async fn get(&self, path: &str) -> (StatusCode, Value) {
+    pub(super) async fn get(&self, path: &str) -> (StatusCode, Value) {
         let Some(response) = self.ask(Method::GET, path, "application/json", Body::empty()).await else {
             return (StatusCode::SERVICE_UNAVAILABLE, Value::Null);
         };
@@ -79,7 +85,7 @@ impl Running {
     }
 
     /// Asks until the answer is as wanted.
-    async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
         let asked = tokio::time::timeout(PATIENCE, async {
             loop {
@@ -96,10 +102,33 @@ impl Running {
         last
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.stop.send_replace(true);
         tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap().unwrap();
     }
+}
+
+/// Three agencies of three parties, and a register that all have approved.
+pub(super) async fn three() -> [Running; 3] {
+    let nodes = [("vn-police", "vn"), ("ru-police", "ru"), ("id-coastguard", "id")];
+    let nodes = nodes.map(|(id, party)| Running::start(id, party));
+    for node in &nodes {
+        node.until("/api/v1/status", |status| status["phase"] == "waiting").await;
+    }
+    let rules = json!({ "witness_quorum": 1, "witness_interval_s": 60, "relay_max_s": 86400 });
+    let cards = [&nodes[1].card, &nodes[2].card];
+    let founding = json!({ "community": "EXERCISE", "cards": cards, "threshold": 2, "rules": rules });
+    let path = "/api/v1/register/found";
+    let response = nodes[0].ask(Method::POST, path, "application/json", founding.to_string()).await.unwrap();
+    let mut file = response.bytes(ANSWER_BYTES_MAX).await.unwrap();
+    // The last approval makes it whole, and then each takes it over.
+    for node in [1, 2, 1, 0] {
+        file = nodes[node].bytes(Method::POST, "/api/v1/register/approve", file).await.1;
+    }
+    for node in &nodes {
+        node.until("/api/v1/status", |status| status["phase"] == "running").await;
+    }
+    nodes
 }
 
 /// Two agencies of two parties, and a register that both have approved.
