@@ -100,10 +100,15 @@ _SOUND = ruled(_version(sound=True), lambda v: (3 in v) == (v[2] > 1), "the hash
     lambda v: not any(small_order(agency[4]) for agency in v[8]), "a key of small order",
     lambda v: len({agency[4] for agency in v[8]}) == len(v[8]), "an identity key twice",
     lambda v: all(ascends(forum[3]) and set(forum[3]) <= set(_ids(v[7])) for forum in v[9]), "a forum's members")
+_USE = ruled(table({1: HASH, 2: integer(0, 3), 5: integer(1), 6: integer(), 7: integer()}, {3: integer(0, 8), 4: text(1, 200)}), lambda v: v[6] <= v[7], "a use's times")
+_USES = ruled(table({1: text(), 2: integer(), 3: integer(), 4: array(_USE, 1, 1024)}), lambda v: v[2] < v[3], "no leaves",
+              lambda v: ascends([(use[1], use[2], use.get(3, -1), use.get(4, "")) for use in v[4]]), "uses not ascending")
 HOME = {*"approval credential deletion-order draft draft-step escalation hold hold-lifted officer policy-set revocation saved-search".split()}    # section 6.10
 KINDS: dict[str, Check] = dict.fromkeys(HOME, lambda v: None) | {"report": _REPORT, "attachment": _ATTACHMENT, "retraction": table({1: text(0, 2000)}, {2: raw()}),
-    "correction": table({1: text(0, 2000), 2: _REPORT}), "onward": table({1: raw(0, 221_184)}, {2: raw(), 3: text(0, 2000)}), "permission": table({1: FLAG}, {2: array(NAME, 1, 64), 3: text(0, 2000)}), "deletion-receipt": table({1: integer(0, 3), 2: integer(), 3: integer(1), 4: integer()}, {5: NAME}), "answer": _ANSWER, "receipt": _RECEIPT, "key-set": _KEY_SET, "register-version": _SOUND,
-    "register-approval": table({1: integer(1), 2: HASH}), "witness-alarm": table({1: NAME, 2: integer(0, 2), 3: text(0, 16_384), 4: text(0, 16_384)})}
+    "correction": table({1: text(0, 2000), 2: _REPORT}), "onward": table({1: raw(0, 221_184)}, {2: raw(), 3: text(0, 2000)}),
+    "permission": table({1: FLAG}, {2: array(NAME, 1, 64), 3: text(0, 2000)}),
+    "deletion-receipt": table({1: integer(0, 3), 2: integer(), 3: integer(1), 4: integer()}, {5: NAME}), "answer": _ANSWER, "receipt": _RECEIPT, "key-set": _KEY_SET, "register-version": _SOUND,
+    "register-approval": table({1: integer(1), 2: HASH}), "use-summary": _USES, "witness-alarm": table({1: NAME, 2: integer(0, 2), 3: text(0, 16_384), 4: text(0, 16_384)})}
 REFERS = {"retraction": "retracts", "correction": "corrects", "answer": "answers", "onward": "about", "deletion-receipt": "about"}     # the relation by which a kind refers once
 def body_of_kind(record: Record) -> Any:
     """Section 6: the body, in strict form and that of its kind; for a kind not known, in strict form."""
@@ -112,9 +117,10 @@ def body_of_kind(record: Record) -> Any:
         need(kind in KINDS or re.fullmatch("[a-z0-9/.-]{1,60}", kind), "malformed", "the kind's name")
         KINDS.get(kind, lambda v: None)(body)
         need(kind not in REFERS or len(record.refers(REFERS[kind])) == 1, "malformed", "must refer once")
-        need(record.audience == [record.author] if kind in HOME else kind != "receipt" or len(record.audience) == 1, "malformed", "not to whom this kind goes")
-        if kind in ("receipt", "key-set"):
-            epoch = re.fullmatch(f"mufakat/{record.author}/(0|[1-9][0-9]{{0,19}})", body[2 if kind == "receipt" else 4])
+        need(record.audience == [record.author] if kind in HOME else kind not in ("receipt", "use-summary") or len(record.audience) == 1, "malformed",
+             "not to whom this kind goes")
+        if origin := {"receipt": 2, "key-set": 4, "use-summary": 1}.get(kind):
+            epoch = re.fullmatch(f"mufakat/{record.author}/(0|[1-9][0-9]{{0,19}})", body[origin])
             need(epoch and int(epoch[1]) <= U64, "malformed", "not an origin of the author's own")
     return body
 def _signed_with_identity(record: Record, identity: bytes, kind: str) -> Any:

@@ -1,6 +1,7 @@
 //! The test vectors of `docs/vectors/`, made from fixed seeds. The generator and the tests share this code.
 
 pub(crate) mod community;
+mod desk;
 mod evidence;
 mod ledger;
 mod parcels;

@@ -26,7 +26,7 @@ use mufakat_record::{
 use serde_json::{Value, json};
 
 use super::community::{Agency, NOW, RELAY_MAX_S, name, refers, salt, seed, version_2};
-use super::flipped;
+use super::{desk, flipped};
 
 /// A report without anything that can be left out.
 pub(crate) fn plain_report(title: &str) -> Report {
@@ -116,12 +116,12 @@ impl Keys {
 }
 
 /// One vector that is to be refused.
-fn bad(name: &str, bytes: &[u8], expect: &str) -> Value {
+pub(super) fn bad(name: &str, bytes: &[u8], expect: &str) -> Value {
     json!({"name": name, "now": NOW + 10, "bytes": hex::encode(bytes), "expect": expect})
 }
 
 /// One vector that is to be taken, with what it says.
-fn good(name: &str, bytes: &[u8]) -> Value {
+pub(super) fn good(name: &str, bytes: &[u8]) -> Value {
     let record = Unverified::parse(bytes.to_vec()).expect("a record in form");
     let record = mufakat_record::Verified::from_own_store(record.bytes().to_vec()).expect("a record in form");
     let header = record.header();
@@ -159,10 +159,12 @@ pub(crate) fn records() -> Value {
     let keys = Keys::new();
     let vn = &keys.vn;
     let mut vectors = good_records(vn);
+    vectors.extend(desk::good_ones(vn));
     vectors.extend(bad_forms(&keys));
     vectors.extend(bad_headers(&keys));
     vectors.extend(bad_signatures(&keys));
     vectors.extend(bad_bodies(&keys));
+    vectors.extend(desk::bad_ones(vn));
     json!({
         "about": "Records (sections 5 and 6), checked with these keys as of `now`. `zeros`: so many zero bytes follow. \
                   Keys that sign everything from 0 on are identity keys.",
