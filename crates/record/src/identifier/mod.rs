@@ -225,8 +225,6 @@ pub enum Fault {
     Url,
     #[error("a call sign has 3 to 10 letters and digits, one of them a letter")]
     CallSign,
-    #[error("it has characters that have no settled form in Unicode; write it with others")]
-    Unsettled,
 }
 
 impl Identifier {

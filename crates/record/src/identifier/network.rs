@@ -1,7 +1,7 @@
 //! E-mail addresses and URLs.
 
 use super::Fault;
-use super::text::settled;
+use super::text::folded;
 
 /// The longest name before the @, in bytes (RFC 5321, 4.5.3.1.1).
 const LOCAL_BYTES_MAX: usize = 64;
@@ -18,7 +18,7 @@ pub(super) fn email(value: &str) -> Result<String, Fault> {
     let atext = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || is_foreign(c);
     let named =
         local.len() <= LOCAL_BYTES_MAX && local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(atext));
-    let domain = settled(domain, str::to_lowercase)?;
+    let domain = folded(domain, str::to_lowercase);
     let label = |label: &str| {
         let inner = !label.starts_with('-') && !label.ends_with('-');
         let letters = label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || is_foreign(c));

@@ -4,27 +4,16 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::Fault;
 
-/// How often a text is folded until it stays the same. Two are enough for every text that is known.
-const FOLDS_MAX: usize = 4;
 /// The most characters of a number plate.
 const PLATE_CHARS_MAX: usize = 20;
 /// How many characters a call sign has. Those that ITU's Radio Regulations form (19.45 to 19.73) have up to seven, some of which
 /// are followed by what tells boats of one ship apart.
 const CALL_SIGN_CHARS: std::ops::RangeInclusive<usize> = 3..=10;
 
-/// Folds a text in Unicode's compatibility form (UAX #15, NFKC) until it stays the same, so that what comes out is canonical.
-/// Folding once is not enough: a letter in another case may be composed anew.
-pub(super) fn settled(text: &str, fold: impl Fn(&str) -> String) -> Result<String, Fault> {
-    let step = |text: &str| fold(&text.nfkc().collect::<String>()).nfkc().collect::<String>();
-    let mut text = step(text);
-    for _ in 0..FOLDS_MAX {
-        let next = step(&text);
-        if next == text {
-            return Ok(text);
-        }
-        text = next;
-    }
-    Err(Fault::Unsettled)
+/// Folds a text in Unicode's compatibility form (UAX #15, NFKC). What is folded may be composed anew, so it is brought into that
+/// form again; folding the outcome once more changes nothing.
+pub(super) fn folded(text: &str, fold: impl Fn(&str) -> String) -> String {
+    fold(&text.nfkc().collect::<String>()).nfkc().collect()
 }
 
 fn without(text: &str, separator: impl Fn(char) -> bool) -> String {
@@ -37,7 +26,7 @@ fn without(text: &str, separator: impl Fn(char) -> bool) -> String {
 pub(super) fn number_plate(value: &str) -> Result<String, Fault> {
     let separator =
         |c: char| c.is_whitespace() || "-./·•・\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}\u{2212}".contains(c);
-    let plate = settled(value, |text| without(&text.to_uppercase(), separator))?;
+    let plate = folded(value, |text| without(&text.to_uppercase(), separator));
     let (country, own) = plate.split_once(':').map_or((None, plate.as_str()), |(country, own)| (Some(country), own));
     let is_country = |c: &str| (1..=3).contains(&c.len()) && c.bytes().all(|b| b.is_ascii_uppercase());
     let written =
@@ -55,10 +44,31 @@ pub(super) fn call_sign(value: &str) -> Result<String, Fault> {
 
 /// Capitals without blanks; hyphens and the like may tell two of one maker apart.
 pub(super) fn serial_number(value: &str) -> Result<String, Fault> {
-    settled(value, |text| without(&text.to_uppercase(), char::is_whitespace))
+    Ok(folded(value, |text| without(&text.to_uppercase(), char::is_whitespace)))
 }
 
 /// The text with single blanks. Its case may matter.
 pub(super) fn other(value: &str) -> Result<String, Fault> {
-    settled(value, |text| text.split_whitespace().collect::<Vec<_>>().join(" "))
+    Ok(folded(value, |text| text.split_whitespace().collect::<Vec<_>>().join(" ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folding_every_character_again_changes_nothing() {
+        let bare = |text: &str| without(&text.to_uppercase(), |c| c.is_whitespace() || c == '-');
+        let single = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let folds: [&dyn Fn(&str) -> String; 3] = [&bare, &single, &str::to_lowercase];
+        // After a letter, before marks that compose with it or whose capital is a letter, and with something to take out between
+        // letter and mark.
+        let among = |c: char| format!("{c}a{c}\u{301}\u{3b1}{c}\u{345}{c} -\u{308}");
+        for text in (char::MIN..=char::MAX).map(among) {
+            for fold in folds {
+                let once = folded(&text, fold);
+                assert_eq!(folded(&once, fold), once, "{}", text.escape_unicode());
+            }
+        }
+    }
 }
