@@ -64,7 +64,8 @@ mod tests {
         // After a letter, before marks that compose with it or whose capital is a letter, and with something to take out between
         // letter and mark.
         let among = |c: char| format!("{c}a{c}\u{301}\u{3b1}{c}\u{345}{c} -\u{308}");
-        for text in (char::MIN..=char::MAX).map(among) {
+        // Beyond these no character has another form or case.
+        for text in (char::MIN..'\u{20000}').chain('\u{2f800}'..'\u{2fa20}').map(among) {
             for fold in folds {
                 let once = folded(&text, fold);
                 assert_eq!(folded(&once, fold), once, "{}", text.escape_unicode());
