@@ -103,12 +103,26 @@ _SOUND = ruled(_version(sound=True), lambda v: (3 in v) == (v[2] > 1), "the hash
 _USE = ruled(table({1: HASH, 2: integer(0, 3), 5: integer(1), 6: integer(), 7: integer()}, {3: integer(0, 8), 4: text(1, 200)}), lambda v: v[6] <= v[7], "a use's times")
 _USES = ruled(table({1: text(), 2: integer(), 3: integer(), 4: array(_USE, 1, 1024)}), lambda v: v[2] < v[3], "no leaves",
               lambda v: ascends([(use[1], use[2], use.get(3, -1), use.get(4, "")) for use in v[4]]), "uses not ascending")
+def _said(high: int) -> Check:
+    return ruled(text(0, high), lambda v: v.strip(WHITE_SPACE), "blank")
+_SHORT, _BY, _ENTITIES = _said(4000), table({1: integer(0, 8)}, {2: NAME}), array(_ENTITY, 0, 256)
+_REQUEST = ruled(table({1: _BY, 2: _said(400), 3: _said(131_072), 11: text(2, 35), 13: FLAG} | dict.fromkeys((4, 5, 6, 7, 8, 12), _SHORT),
+                 {9: table({1: integer(0, 3), 2: FLAG}), 10: _SHORT, 14: _ENTITIES, 15: array(NAME, 1, 8), 16: integer(0, 2)}),
+                 lambda v: 15 not in v or 16 not in v and ascends(v[15]), "copies out of order, or why there are none beside them")
+_WAIT, _PART = table({0: integer(), 1: _SHORT}), table({1: _SHORT, 2: integer(0, 7), 3: _SHORT})
+_STEPS = [table({0: text(1, 64, "[A-Za-z0-9_+-][A-Za-z0-9/_+-]*")}, {1: integer(1)}), table({0: _SHORT}), table({0: _SHORT}), table({0: _SHORT}), _WAIT, _WAIT,
+          table({0: _said(131_072), 3: FLAG}, {1: _ENTITIES, 2: array(_PART, 1, 64)}),
+          ruled(table({0: array(integer(0, 7), 1), 1: _SHORT}), lambda v: ascends(v[0]), "grounds not ascending"),
+          table({0: _SHORT}), table({0: _SHORT, 1: FLAG}), table({0: _SHORT}), table({})]
+_STEP = ruled(table({1: integer(), 3: lambda v: row(integer(0, 11), lambda step: _STEPS[v[0]](step))(v)}, {2: _BY}),
+              lambda v: 2 in v or v[3][0] == 0, "by nobody", lambda v: v[3][0] not in (4, 5) or 0 < v[3][1][0] - v[1] // 1000 <= 366 * 86_400, "no time to wait")
 HOME = {*"approval credential deletion-order draft draft-step escalation hold hold-lifted officer policy-set revocation saved-search".split()}    # section 6.10
 KINDS: dict[str, Check] = dict.fromkeys(HOME, lambda v: None) | {"report": _REPORT, "attachment": _ATTACHMENT, "retraction": table({1: text(0, 2000)}, {2: raw()}),
     "correction": table({1: text(0, 2000), 2: _REPORT}), "onward": table({1: raw(0, 221_184)}, {2: raw(), 3: text(0, 2000)}),
     "permission": table({1: FLAG}, {2: array(NAME, 1, 64), 3: text(0, 2000)}),
     "deletion-receipt": table({1: integer(0, 3), 2: integer(), 3: integer(1), 4: integer()}, {5: NAME}), "answer": _ANSWER, "receipt": _RECEIPT, "key-set": _KEY_SET, "register-version": _SOUND,
-    "register-approval": table({1: integer(1), 2: HASH}), "use-summary": _USES, "witness-alarm": table({1: NAME, 2: integer(0, 2), 3: text(0, 16_384), 4: text(0, 16_384)})}
+    "register-approval": table({1: integer(1), 2: HASH}), "use-summary": _USES, "request": _REQUEST, "request-step": _STEP,
+    "witness-alarm": table({1: NAME, 2: integer(0, 2), 3: text(0, 16_384), 4: text(0, 16_384)})}
 REFERS = {"retraction": "retracts", "correction": "corrects", "answer": "answers", "onward": "about", "deletion-receipt": "about"}     # the relation by which a kind refers once
 def body_of_kind(record: Record) -> Any:
     """Section 6: the body, in strict form and that of its kind; for a kind not known, in strict form."""
@@ -119,6 +133,10 @@ def body_of_kind(record: Record) -> Any:
         need(kind not in REFERS or len(record.refers(REFERS[kind])) == 1, "malformed", "must refer once")
         need(record.audience == [record.author] if kind in HOME else kind not in ("receipt", "use-summary") or len(record.audience) == 1, "malformed",
              "not to whom this kind goes")
+        if kind == "request":
+            copied, others = body.get(15, []), set(record.audience) - {record.author}
+            need(set(copied) <= others and others > set(copied), "malformed", "nobody is asked, or a copy for who does not get it")
+        need(kind != "request-step" or body[1] // 1000 == record.signed_at and len(record.refers("answers")) == 1, "malformed", "not one request, or another second")
         if origin := {"receipt": 2, "key-set": 4, "use-summary": 1}.get(kind):
             epoch = re.fullmatch(f"mufakat/{record.author}/(0|[1-9][0-9]{{0,19}})", body[origin])
             need(epoch and int(epoch[1]) <= U64, "malformed", "not an origin of the author's own")

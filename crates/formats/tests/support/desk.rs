@@ -4,6 +4,9 @@ use mufakat_record::kinds::Body;
 use mufakat_record::kinds::draft::Draft;
 use mufakat_record::kinds::draft_step::{DraftStep, Step};
 use mufakat_record::kinds::policy_set::{PolicyFile, PolicySet};
+use mufakat_record::kinds::report::{Class, Entity};
+use mufakat_record::kinds::request::{By, NotCopied, Request, Urgency, UrgencyReason};
+use mufakat_record::kinds::request_step::{Ground, RefusedPart, RequestStep, Step as Taken, WAIT_S_MAX};
 use mufakat_record::kinds::use_summary::{Use, UseSummary};
 use mufakat_record::{Handling, Header, How, RecordId, Reference, Relation, Role, ThreadId, Tlp};
 use serde_json::Value;
@@ -40,6 +43,62 @@ fn summary(agency: &Agency) -> UseSummary {
     UseSummary { ledger: agency.origin(), from: 0, until: 40, uses }
 }
 
+fn request() -> Request {
+    let said = || "EXERCISE".to_owned();
+    Request {
+        by: By::default(),
+        title: said(),
+        text: said(),
+        offence: said(),
+        purpose: said(),
+        link: said(),
+        necessity: said(),
+        holding: said(),
+        urgency: Some(Urgency { reason: UrgencyReason::LosingRelevance, directly_accessible: false }),
+        restrictions: Some(said()),
+        language: "vi".into(),
+        legal_basis: said(),
+        judge_needed: true,
+        subjects: Some(vec![Entity { class: Class::Person, name: Some(said()), identifiers: None, role: None }]),
+        copied: Some(vec![name("sg-fusion")]),
+        not_copied: None,
+    }
+}
+
+fn to_both(agency: &Agency) -> Header {
+    Header { audience: vec![name("ru-police"), name("sg-fusion")], ..agency.header(Request::KIND) }
+}
+
+fn of_request(agency: &Agency) -> Header {
+    let references = vec![Reference { relation: Relation::Answers, record: RecordId(seed("a request")) }];
+    Header { references, ..to_ru(agency) }
+}
+
+fn taking(step: Taken) -> RequestStep {
+    RequestStep { at_ms: NOW * 1000 + 999, by: Some(By::default()), step }
+}
+
+/// One step of each kind.
+fn steps() -> Vec<(&'static str, Taken)> {
+    let said = || "EXERCISE".to_owned();
+    let refused = vec![RefusedPart { part: said(), ground: Ground::ThirdParty, words: said() }];
+    let answered = |refused| Taken::Answered { text: said(), entities: request().subjects, refused, evidence: false };
+    vec![
+        ("received", Taken::Received { time_zone: "Asia/Ho_Chi_Minh".into(), within_s: Some(3600) }),
+        ("routed", Taken::Routed { to: said() }),
+        ("clarification asked", Taken::ClarificationAsked { text: said() }),
+        ("clarification given", Taken::ClarificationGiven { text: said() }),
+        ("awaiting a judge", Taken::AwaitingJudge { until: NOW + WAIT_S_MAX, why: said() }),
+        ("extended", Taken::Extended { until: NOW + 1, why: said() }),
+        ("answered", answered(None)),
+        ("answered in part", answered(Some(refused))),
+        ("withdrawn", Taken::Withdrawn { why: said() }),
+        ("feedback", Taken::Feedback { text: said(), useful: true }),
+        ("evidence permitted", Taken::EvidencePermitted { words: said() }),
+        ("closed", Taken::Closed),
+    ]
+}
+
 /// Records of each of these kinds.
 pub(super) fn good_ones(vn: &Agency) -> Vec<Value> {
     let officer = || Some("d3-night".parse().expect("a pseudonym"));
@@ -58,12 +117,17 @@ pub(super) fn good_ones(vn: &Agency) -> Vec<Value> {
     let step = DraftStep { by: officer(), step: Step::Submitted, records: None };
     let files = vec![PolicyFile { name: "evenings.cedar".into(), text: "// EXERCISE".into() }];
     let policies = PolicySet { by: officer(), name: "evenings".into(), files, tests: None };
-    vec![
+    let steps = steps()
+        .into_iter()
+        .map(|(name, taken)| good(&format!("step of a request: {name}"), &vn.sign(of_request(vn), &taking(taken))));
+    let more = vec![
+        good("request with a copy", &vn.sign(to_both(vn), &request())),
         good("draft", &vn.sign(home(vn), &draft)),
         good("step of a draft", &vn.sign(about("a draft", home(vn)), &step)),
         good("set of policies", &vn.sign(home(vn), &policies)),
         good("summary of uses", &vn.sign(to_ru(vn), &summary(vn))),
-    ]
+    ];
+    more.into_iter().chain(steps).collect()
 }
 
 /// Each way in which one of them can be refused that other records do not show.
@@ -75,7 +139,32 @@ pub(super) fn bad_ones(vn: &Agency) -> Vec<Value> {
         bad(name, &sign_raw(&header.encode(), &body.to_body(), &vn.signing), "body-not-of-kind")
     };
     let summary = |name: &str, change: &dyn Fn(&mut UseSummary)| refused(name, to_ru(vn), change);
+    let signed = |name: &str, header: Header, body: Vec<u8>| {
+        let header = Header { key: vn.signing.id(), ..header };
+        bad(name, &sign_raw(&header.encode(), &body, &vn.signing), "body-not-of-kind")
+    };
+    let asked = |name: &str, header: Header, change: &dyn Fn(&mut Request)| {
+        let mut body = request();
+        change(&mut body);
+        signed(name, header, body.to_body())
+    };
+    let of_kind = |header: Header| Header { kind: RequestStep::KIND.into(), ..header };
+    let taken = |name: &str, body: RequestStep| signed(name, of_kind(of_request(vn)), body.to_body());
+    let closed = || taking(Taken::Closed);
     vec![
+        asked("request with a blank field", to_both(vn), &|r| r.necessity = " ".into()),
+        asked("request to nobody but a copy", to_both(vn), &|r| {
+            r.copied = Some(vec![name("ru-police"), name("sg-fusion")])
+        }),
+        asked("copy for who does not get it", to_both(vn), &|r| r.copied = Some(vec![name("th-police")])),
+        asked("copy, and why there is none", to_both(vn), &|r| r.not_copied = Some(NotCopied::Safety)),
+        signed("step of no request", of_kind(to_ru(vn)), closed().to_body()),
+        taken("step in another second", RequestStep { at_ms: NOW * 1000 + 1000, ..closed() }),
+        taken("step by nobody", RequestStep { by: None, ..closed() }),
+        taken("no time to wait", taking(Taken::Extended { until: NOW, why: "EXERCISE".into() })),
+        taken("too long to wait", taking(Taken::AwaitingJudge { until: NOW + WAIT_S_MAX + 1, why: "EXERCISE".into() })),
+        taken("refused on no ground", taking(Taken::Refused { grounds: vec![], words: "EXERCISE".into() })),
+        taken("time zone that is none", taking(Taken::Received { time_zone: "/etc/passwd".into(), within_s: None })),
         refused("summary of uses for two", vn.header(UseSummary::KIND), &|_| ()),
         summary("summary of another's ledger", &|s| s.ledger = "mufakat/ru-police/1".into()),
         summary("summary of no leaves", &|s| s.until = 0),

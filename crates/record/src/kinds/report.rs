@@ -248,27 +248,29 @@ impl Body for Report {
     }
 
     fn shortcoming(&self) -> Option<String> {
-        self.without_canonical_form().or_else(|| self.fault().or_else(|| self.missing()).map(str::to_owned))
+        let entities = self.entities.as_deref().unwrap_or_default();
+        without_canonical_form("entities", entities)
+            .or_else(|| self.fault().or_else(|| self.missing()).map(str::to_owned))
     }
 }
 
-impl Report {
-    /// The first identifier that has no canonical form, with its place and the rule that it breaks. The value is not repeated.
-    fn without_canonical_form(&self) -> Option<String> {
-        let entities = self.entities.iter().flatten().enumerate();
-        let mut identifiers =
-            entities.flat_map(|(of, entity)| entity.identifiers.iter().flatten().enumerate().map(move |one| (of, one)));
-        identifiers.find_map(|(of, (at, identifier))| {
-            let fault = identifier.canonical().err()?;
-            let way_out = match identifier.identifier_type {
-                IdentifierType::Other => "",
-                _ => "; if it was found so, give it the type other",
-            };
-            let name = identifier.identifier_type.name();
-            Some(format!("`entities[{of}].identifiers[{at}]` ({name}): {fault}{way_out}"))
-        })
-    }
+/// The first identifier that has no canonical form, with its place and the rule that it breaks. The value is not repeated.
+pub(super) fn without_canonical_form(field: &str, entities: &[Entity]) -> Option<String> {
+    let entities = entities.iter().enumerate();
+    let mut identifiers =
+        entities.flat_map(|(of, entity)| entity.identifiers.iter().flatten().enumerate().map(move |one| (of, one)));
+    identifiers.find_map(|(of, (at, identifier))| {
+        let fault = identifier.canonical().err()?;
+        let way_out = match identifier.identifier_type {
+            IdentifierType::Other => "",
+            _ => "; if it was found so, give it the type other",
+        };
+        let name = identifier.identifier_type.name();
+        Some(format!("`{field}[{of}].identifiers[{at}]` ({name}): {fault}{way_out}"))
+    })
+}
 
+impl Report {
     /// What a report of this type is of no use without. Recipients take it all the same: it is the author's practice.
     fn missing(&self) -> Option<&'static str> {
         let (placed, timed) = (self.place.is_some(), self.time.is_some());

@@ -5,7 +5,7 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use super::Body;
-use super::report::{ENTITIES_MAX, Entity, Identifier, TEXT_BYTES_MAX, TITLE_BYTES_MAX};
+use super::report::{ENTITIES_MAX, Entity, Identifier, TEXT_BYTES_MAX, TITLE_BYTES_MAX, without_canonical_form};
 use crate::{AgencyId, Header, OfficerId, Role};
 
 /// The longest of the shorter texts in a request, such as the purpose, in bytes.
@@ -177,6 +177,11 @@ impl Body for Request {
         self.fault().is_none()
             && copied.iter().all(|agency| header.reaches(agency) && *agency != header.author)
             && header.audience.iter().any(|agency| self.asks(header, agency))
+    }
+
+    fn shortcoming(&self) -> Option<String> {
+        let subjects = self.subjects.as_deref().unwrap_or_default();
+        without_canonical_form("subjects", subjects).or_else(|| self.fault().map(str::to_owned))
     }
 
     fn fault(&self) -> Option<&'static str> {

@@ -4,7 +4,7 @@
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use super::report::{ENTITIES_MAX, Entity, Identifier, TEXT_BYTES_MAX};
+use super::report::{ENTITIES_MAX, Entity, Identifier, TEXT_BYTES_MAX, without_canonical_form};
 use super::request::{By, GROUNDS_BYTES_MAX};
 use super::{Body, refers_once};
 use crate::{Header, Relation};
@@ -334,6 +334,14 @@ impl Body for RequestStep {
             && refers_once(header, Relation::Answers)
             && self.at_ms / 1000 == header.issued_at
             && wait.is_none_or(|wait| wait.is_some_and(|wait| (1..=WAIT_S_MAX).contains(&wait)))
+    }
+
+    fn shortcoming(&self) -> Option<String> {
+        let entities = match &self.step {
+            Step::Answered { entities, .. } => entities.as_deref().unwrap_or_default(),
+            _ => &[],
+        };
+        without_canonical_form("entities", entities).or_else(|| self.fault().map(str::to_owned))
     }
 
     fn fault(&self) -> Option<&'static str> {
