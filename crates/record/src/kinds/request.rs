@@ -15,6 +15,8 @@ pub const COPIES_MAX: usize = 8;
 
 /// A request for information. Attached files and earlier records stand in the header's references.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = InformationRequest))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Request {
@@ -67,8 +69,9 @@ pub struct Request {
     pub subjects: Option<Vec<Entity>>,
     /// Agencies of the audience that have it as a copy only, such as the single point of contact of the asking agency's own
     /// party (article 4(1)): they are not asked. Ascending, without repetition.
+    /// The node fills it in.
     #[n(15)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub copied: Option<Vec<AgencyId>>,
     /// Why the single point of contact has no copy.
     #[n(16)]
@@ -78,6 +81,8 @@ pub struct Request {
 
 /// The officer behind a request or a step, as the other side sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = ActingOfficer))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct By {
@@ -98,6 +103,7 @@ impl Default for By {
 
 /// Why a request is urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct Urgency {
@@ -112,6 +118,7 @@ pub struct Urgency {
 
 /// The reasons for which a request may be urgent (Directive (EU) 2023/977, article 4(4)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[cbor(index_only)]
 pub enum UrgencyReason {
@@ -131,6 +138,7 @@ pub enum UrgencyReason {
 
 /// The sensitive cases in which the single point of contact has no copy (Directive (EU) 2023/977, article 4(1)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[cbor(index_only)]
 pub enum NotCopied {

@@ -18,6 +18,7 @@ const ZONE_BYTES_MAX: usize = 64;
 
 /// A step of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[cbor(map)]
 pub struct RequestStep {
     /// When its author took it, in milliseconds since 1970. It lies in the second of the header's issued-at. Of the asked
@@ -35,6 +36,8 @@ pub struct RequestStep {
 
 /// What can be done about a request.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = RequestStepForm))]
 #[serde(tag = "step", rename_all = "kebab-case", deny_unknown_fields)]
 #[cbor(map)]
 pub enum Step {
@@ -150,6 +153,7 @@ pub enum Step {
 
 /// A part of a request that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 #[cbor(map)]
 pub struct RefusedPart {
@@ -166,6 +170,8 @@ pub struct RefusedPart {
 
 /// The grounds of a refusal, coded a to h (after Directive (EU) 2023/977, article 6(1)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = RefusalGround))]
 #[serde(rename_all = "kebab-case")]
 #[cbor(index_only)]
 pub enum Ground {

@@ -5,6 +5,7 @@ use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::onward::{Onward, original_of};
 use mufakat_record::kinds::report::Report;
 use mufakat_record::kinds::request::Request;
+use mufakat_record::kinds::request_step::RequestStep;
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::{self, Body};
 use mufakat_record::{Header, RecordId, Relation, SKEW_SHOWN_S, Verified};
@@ -156,6 +157,7 @@ fn title(record: &Verified) -> Option<String> {
     let (_, header, body) = original_of(record).ok()?;
     let (header, body) = (&header, body.as_slice());
     match header.kind.as_str() {
+        RequestStep::KIND => RequestStep::from_body(header, body).ok().map(|step| step.step.name().to_owned()),
         Request::KIND => Request::from_body(header, body).ok().map(|request| request.title),
         Report::KIND => Report::from_body(header, body).ok().map(|report| report.title),
         Correction::KIND => Correction::from_body(header, body).ok().map(|correction| correction.report.title),

@@ -5,7 +5,7 @@
 //! - Body: `author`, `kind`, `tlp`, `thread`, `issued_at` (what the author claims, in seconds), `received_at_ms` and `state`
 //!   always; where there is something to say also
 //!   - `understood`: false, when this node does not know the kind;
-//!   - `title`, of a report or a request, of a correction's report, or the file name of an attachment;
+//!   - `title`, of a report or a request, of a correction's report, the file name of an attachment, or the name of a step;
 //!   - `codes`, the handling codes; `expires`, in seconds;
 //!   - `skew_s`, by how much the claimed time is ahead of ours (behind when negative) if that is more than
 //!     [`SKEW_SHOWN_S`](mufakat_record::SKEW_SHOWN_S): the author's clock is off, or the record was long under way;
@@ -27,7 +27,6 @@ use mufakat_record::kinds::deletion_receipt::DeletionReceipt;
 use mufakat_record::kinds::key_set::KeySet;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_approval::RegisterApproval;
-use mufakat_record::kinds::request_step::RequestStep;
 use mufakat_record::kinds::use_summary::UseSummary;
 
 use crate::{Event, Happening, RowChange, Rows, RowsUnavailable, View};
@@ -35,17 +34,10 @@ use crate::{Event, Happening, RowChange, Rows, RowsUnavailable, View};
 /// The view's name.
 pub const NAME: &str = "inbox";
 
-/// Kinds that nodes exchange among themselves, and steps. People see what follows from them elsewhere: answers and deletions
-/// in the view `track`, summaries of use in `used-by`, steps in `requests`.
-const NOT_FOR_PEOPLE: [&str; 7] = [
-    Answer::KIND,
-    DeletionReceipt::KIND,
-    KeySet::KIND,
-    Receipt::KIND,
-    RegisterApproval::KIND,
-    RequestStep::KIND,
-    UseSummary::KIND,
-];
+/// Kinds that nodes exchange among themselves. People see what follows from them elsewhere: answers and deletions in the view
+/// `track`, summaries of use in `used-by`.
+const NOT_FOR_PEOPLE: [&str; 6] =
+    [Answer::KIND, DeletionReceipt::KIND, KeySet::KIND, Receipt::KIND, RegisterApproval::KIND, UseSummary::KIND];
 
 /// The view.
 #[derive(Debug, Clone, Copy)]

@@ -186,8 +186,7 @@ fn came(step: &Step) -> Option<&Verified> {
 /// What the inbox must hold after a history: key, state, and the record to which the state is due.
 fn model(steps: &[Step]) -> Vec<(Vec<u8>, String, Value)> {
     let deleted = |id: RecordId| steps.iter().any(|step| matches!(step, Step::Deleted(gone) if *gone == id));
-    let for_people =
-        |record: &&Verified| !matches!(record.header().kind.as_str(), "answer" | "request-step" | "use-summary");
+    let for_people = |record: &&Verified| !matches!(record.header().kind.as_str(), "answer" | "use-summary");
     let mut expect = Vec::new();
     for (leaf, step) in steps.iter().enumerate() {
         let Some(record) = came(step).filter(for_people) else { continue };

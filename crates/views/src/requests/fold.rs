@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::machine::{Line, Matter};
 use super::{DUPLICATES_MAX, ESCALATIONS_MAX, Entry, Escalated, NAME, STEPS_MAX, SUBJECTS_MAX, Side, key};
+use crate::clock::local;
 use crate::{Event, Row, RowChange, Rows, RowsUnavailable};
 
 /// How many characters of a text in a step a row keeps.
@@ -40,6 +41,7 @@ pub(super) fn request(event: &Event<'_>, record: &Verified, rows: &dyn Rows) -> 
         thread: header.thread,
         state: String::new(),
         clock: None,
+        due_local: None,
         outcome: None,
         grounds: Vec::new(),
         evidence: false,
@@ -225,6 +227,7 @@ fn filled(mut row: Row, mut entry: Entry, subjects: &[String]) -> Row {
     let matter = Matter::of(entry.urgency, &mut entry.steps);
     entry.state = matter.state().name().to_owned();
     entry.clock = matter.clock().cloned();
+    entry.due_local = entry.clock.as_ref().and_then(|clock| local(clock.due_ms, &clock.time_zone));
     entry.outcome = matter.outcome().map(|outcome| outcome.name().to_owned());
     entry.grounds = matter.grounds().to_vec();
     entry.evidence = matter.evidence();

@@ -86,6 +86,9 @@ pub struct Entry {
     pub state: String,
     /// Its clock, once the asked side has it. Whether it is over now depends on the time at which one looks.
     pub clock: Option<Clock>,
+    /// When it is due, as the clocks of the asked side show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_local: Option<String>,
     /// How it was replied to: `answered`, `answered-in-part` or `refused`.
     pub outcome: Option<String>,
     /// The grounds on which all or parts of it were refused.

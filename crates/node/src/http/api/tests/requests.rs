@@ -1,0 +1,100 @@
+//! Requests between two nodes: both show the same, and what does not fit is refused by name.
+
+use super::*;
+
+fn question(key: &str) -> Value {
+    json!({
+        "to": ["ru-police"], "tlp": "AMBER", "key": key,
+        "body": {
+            "title": "EXERCISE: whose number", "text": "EXERCISE", "offence": "EXERCISE", "purpose": "EXERCISE",
+            "link": "EXERCISE", "necessity": "EXERCISE", "holding": "EXERCISE", "language": "en",
+            "legal_basis": "EXERCISE", "urgency": { "reason": "life-or-limb", "directly_accessible": true },
+            "subjects": [{ "class": "phone", "identifiers": [{ "type": "phone", "value": "+84 24 3825 0000" }] }],
+        },
+    })
+}
+
+/// The row of a request at a node.
+async fn row(node: &Running, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let path = format!("/api/v1/views/requests?facet=on:{id}");
+    node.until(&path, |page| wanted(&page["rows"][0]["body"])).await["rows"][0]["body"].clone()
+}
+
+async fn step(node: &Running, id: &str, step: Value) -> (StatusCode, Value) {
+    node.post(&format!("/api/v1/requests/{id}/steps"), &json!({ "step": step })).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_run_on_both_sides_and_are_counted() {
+    let (vn, ru) = two().await;
+    let (status, answer) = vn.post("/api/v1/requests", &question("one")).await;
+    assert_eq!((status, &answer["duplicates"]), (StatusCode::CREATED, &json!([])), "{answer}");
+    let id = answer["records"][0]["id"].as_str().unwrap().to_owned();
+    // The same key asks once.
+    assert_eq!(vn.post("/api/v1/requests", &question("one")).await.1["records"][0]["id"], id);
+    let asked = row(&ru, &id, |body| body["state"] == "received").await;
+    let asking = row(&vn, &id, |body| body["state"] == "received" && body["settled"] == true).await;
+    assert_eq!((asked["side"].as_str(), asking["side"].as_str()), (Some("asked"), Some("asking")));
+    assert_eq!((&asked["clock"], &asked["steps"]), (&asking["clock"], &asking["steps"]));
+    let hours = asked["clock"]["due_ms"].as_u64().unwrap() - asked["clock"]["start_ms"].as_u64().unwrap();
+    assert_eq!(hours, 8 * 3_600_000);
+
+    // What does not fit is refused by name, and nothing of it leaves.
+    let refused = json!({ "step": "refused", "grounds": ["invalid-request"], "words": "EXERCISE" });
+    let closed = json!({ "step": "closed" });
+    let received = json!({ "step": "received", "time_zone": "UTC" });
+    for (node, what, reason) in [
+        (&ru, &refused, "clarify-first"),
+        (&vn, &refused, "not-yours"),
+        (&vn, &closed, "out-of-turn"),
+        (&ru, &received, "not-yours"),
+    ] {
+        let (status, problem) = step(node, &id, what.clone()).await;
+        assert_eq!((status, problem["reason"].as_str()), (StatusCode::CONFLICT, Some(reason)), "{problem}");
+    }
+    let (status, problem) = step(&ru, &id, json!({ "step": "routed", "to": "" })).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(problem["detail"].as_str().unwrap().contains("`to`"), "{problem}");
+    assert_eq!(step(&ru, &"0".repeat(64), closed.clone()).await.0, StatusCode::NOT_FOUND);
+    let mut bad = question("bad");
+    bad["body"]["offence"] = json!(" ");
+    let (status, problem) = vn.post("/api/v1/requests", &bad).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(problem["detail"].as_str().unwrap().contains("`offence`"), "{problem}");
+
+    // A clarification stops the clock on both sides, and the answer ends it.
+    step(&ru, &id, json!({ "step": "clarification-asked", "text": "EXERCISE?" })).await;
+    row(&vn, &id, |body| body["state"] == "clarification").await;
+    step(&vn, &id, json!({ "step": "clarification-given", "text": "EXERCISE" })).await;
+    row(&ru, &id, |body| body["state"] == "received").await;
+    let part = json!({ "part": "EXERCISE", "ground": "security", "words": "EXERCISE" });
+    let answer = json!({ "step": "answered", "text": "EXERCISE", "refused": [part] });
+    assert_eq!(step(&ru, &id, answer).await.0, StatusCode::CREATED);
+    let asking = row(&vn, &id, |body| body["state"] == "answered-in-part").await;
+    let asked = row(&ru, &id, |body| body["state"] == "answered-in-part").await;
+    assert_eq!((&asked["clock"], &asked["steps"]), (&asking["clock"], &asking["steps"]));
+    assert_eq!((&asking["clock"]["late"], &asking["evidence"]), (&json!(false), &json!(false)));
+    step(&ru, &id, json!({ "step": "evidence-permitted", "words": "EXERCISE" })).await;
+    row(&vn, &id, |body| body["evidence"] == true).await;
+    step(&vn, &id, closed).await;
+    row(&ru, &id, |body| body["state"] == "closed").await;
+
+    // A second request on the same number shows the first, to who asks alone.
+    let (_, again) = vn.post("/api/v1/requests", &question("two")).await;
+    assert_eq!(again["duplicates"], json!([id]));
+    let again = again["records"][0]["id"].as_str().unwrap();
+    assert_eq!(row(&ru, again, |body| body["state"] == "received").await["duplicates"], json!([]));
+
+    let year = mufakat_views::clock::year(crate::clock::now_ms(), "UTC").unwrap();
+    let (_, table) = ru.get(&format!("/api/v1/tables/requests?year={year}")).await;
+    let count = |measure: &str| {
+        let rows = table["rows"].as_array().unwrap().iter();
+        rows.filter(|row| row["measure"] == measure && row["side"] == "asked").map(|row| row["count"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!((count("requests"), count("answered"), count("refused")), (vec![json!(2)], vec![json!(1)], vec![json!(1)]));
+    let (_, csv) = ru.bytes(Method::GET, &format!("/api/v1/tables/requests?year={year}&format=csv"), Body::empty()).await;
+    assert!(String::from_utf8(csv.to_vec()).unwrap().contains("asked,refused,vn,urgent-direct,security,1\r\n"));
+    assert_eq!(ru.get("/api/v1/tables/requests?year=1").await.0, StatusCode::BAD_REQUEST);
+    vn.end().await;
+    ru.end().await;
+}
