@@ -14,7 +14,7 @@ use crate::{Run, tools};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to measure.
-    #[arg(value_parser = PossibleValuesParser::new(["exchange"]))]
+    #[arg(value_parser = PossibleValuesParser::new(["exchange", "desk"]))]
     part: String,
     /// One JSON line for each figure.
     #[arg(long)]

@@ -6,11 +6,13 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 mod membership;
+mod policy;
 mod records;
 mod retention;
 mod upkeep;
 
 pub(crate) use membership::{Forum, FoundArgs, Founding, InitArgs, ProposeArgs, Register, RulesArgs};
+pub(crate) use policy::Policy;
 pub(crate) use records::{HandlingArgs, IdentifierArgs, InboxArgs, ShareArgs, TemplateArgs, TrackArgs};
 pub(crate) use retention::{Hold, Keeping, Retention};
 pub(crate) use upkeep::{Keys, Parcel, VerifyArgs};
@@ -251,6 +253,9 @@ Without --root the answer names the community on which the evidence rests; compa
     /// Carry parcels in a file, over a gap of air
     #[command(subcommand)]
     Parcel(Parcel),
+    /// The policy by which the node decides: look at it, try it, change it
+    #[command(subcommand)]
+    Policy(Policy),
     /// The keys of this agency
     #[command(subcommand)]
     Keys(Keys),
@@ -385,6 +390,12 @@ mod tests {
             "mufakat keys rotate signing",
             "mufakat parcel export --to ru-police -o f",
             "mufakat completions bash",
+            "mufakat policy show tlp-named",
+            "mufakat policy check a.cedar b.cedar",
+            "mufakat policy explain 0011223344 --as analyst --as auditor --action forward --to vn-navy",
+            "mufakat policy test cases.toml --with a.cedar",
+            "mufakat policy propose nights a.cedar --tests cases.toml",
+            "mufakat policy propose nights --end",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }
@@ -407,6 +418,10 @@ mod tests {
             "mufakat join",
             "mufakat join abc --file f",
             "mufakat join abc --timeout 5s",
+            "mufakat policy explain 0011223344",
+            "mufakat policy explain 0011223344 --as king",
+            "mufakat policy propose nights",
+            "mufakat policy propose nights a.cedar --end",
             "mufakat track --wait",
             "mufakat track 0011223344 --timeout 5s",
             "mufakat register approve",

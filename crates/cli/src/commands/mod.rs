@@ -7,6 +7,7 @@ mod identifier;
 mod membership;
 mod node;
 mod parcel;
+mod policy;
 mod records;
 mod register;
 mod retention;
@@ -41,6 +42,13 @@ pub(crate) fn run(args: Args, output: Output) -> anyhow::Result<()> {
         Command::Template(options) => identifier::template(&options, output),
         Command::Identifier(options) => identifier::identifier(&options, output),
         command => {
+            let command = match command {
+                Command::Policy(what) => match policy::offline(what, output) {
+                    Ok(done) => return done,
+                    Err(what) => Command::Policy(what),
+                },
+                command => command,
+            };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(ask(&Client::new(&dir), command, output))
         }
@@ -77,6 +85,7 @@ async fn ask(client: &Client, command: Command, output: Output) -> anyhow::Resul
             evidence::write(client, &record, &file, force, output).await
         }
         Command::Parcel(what) => parcel::run(client, what, output).await,
+        Command::Policy(what) => policy::run(client, what, output).await,
         Command::Keys(what) => status::keys(client, what, output).await,
         Command::Backup { path } => store::backup(client, &path, output).await,
         Command::Rebuild => store::rebuild(client, output).await,

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::{Action, Decision, Policies, Request, ask, decide};
 use crate::desk::{Caller, Via};
 
+/// What the default policy decides, as a file of cases.
+pub const DEFAULT: &str = include_str!("default/cases.toml");
+
 /// How many cases one file may have.
 pub const CASES_MAX: usize = 2000;
 /// The time in every case, in seconds since 1970: 2026-01-01. A case says of a record that it expired.
@@ -160,7 +163,7 @@ impl Cases {
         self.cases.is_empty()
     }
 
-    fn register(&self) -> RegisterVersion {
+    pub(super) fn register(&self) -> RegisterVersion {
         let agency = |(id, party): (&AgencyId, &AgencyId)| Agency {
             id: id.clone(),
             party: party.clone(),

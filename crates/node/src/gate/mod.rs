@@ -12,6 +12,7 @@ mod classes;
 mod explain;
 mod policies;
 mod preview;
+mod shadow;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ pub(crate) use policies::Rule;
 pub(crate) use policies::operations;
 pub use policies::{Flaw, Policies, SCHEMA};
 pub(crate) use preview::{Preview, preview};
+pub use shadow::{Remark, remarks};
 
 /// The name that stands in a decision that allows.
 const NO_RULE: &str = "none";

@@ -181,6 +181,11 @@ impl Policies {
         RESERVED.contains(&name) || self.places.contains_key(&PolicyId::new(name))
     }
 
+    /// The place of a rule in the order.
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        self.places.get(&PolicyId::new(name)).copied()
+    }
+
     /// The place of a rule in the order, and the rule.
     pub(super) fn rule(&self, id: &PolicyId) -> Option<(usize, &Rule)> {
         let place = *self.places.get(id)?;

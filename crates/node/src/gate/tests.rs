@@ -595,3 +595,130 @@ fn lists_hold_only_classes_that_may_be_listed() {
     gate.enforce(added(r#"@id("own") @why("y") forbid (principal, action == Action::"list", resource) when { resource.author == "vn-police" };"#).unwrap());
     assert_eq!(ask(&green, Action::List, one, 4), (vec![4], Some(0)));
 }
+
+#[test]
+fn the_default_cases_come_out_as_they_say() {
+    let cases = cases::Cases::read(cases::DEFAULT).unwrap();
+    assert!(cases.len() > 30);
+    let policies = Policies::default_set();
+    for outcome in cases::run(&policies, &cases) {
+        assert!(outcome.as_expected, "{outcome}: {}", outcome.why);
+    }
+    // Every rule of the default set that forbids is broken by one of them, but for those that the gate's own tests break.
+    let text = cases::DEFAULT;
+    for rule in policies.rules().iter().filter(|rule| rule.forbids) {
+        assert!(text.contains(&format!("expect = \"{}\"", rule.name)), "no case breaks {}", rule.name);
+    }
+    let workload = cases::Workload::new(&policies, &cases);
+    assert_eq!(workload.decide(), workload.decide_by_cedar_alone());
+}
+
+#[test]
+fn cases_that_cannot_be_asked_are_named() {
+    let whole = |case: &str| format!("me = \"vn-police\"\n[[case]]\nname = \"x\"\nexpect = \"allow\"\n{case}");
+    for (case, what) in [
+        ("as = [\"king\"]\nview = \"inbox\"", "`x`"),
+        ("as = [\"analyst\"]", "`operation`"),
+        ("as = [\"analyst\"]\naction = \"read\"", "`record`"),
+        ("as = [\"analyst\"]\naction = \"raed\"\nrecord = { author = \"a1\", audience = [], tlp = \"RED\" }", "`raed`"),
+        ("as = [\"analyst\"]\nview = \"inbox\"\ncolour = 1", "colour"),
+    ] {
+        let error = cases::Cases::read(&whole(case)).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+}
+
+#[test]
+fn under_a_locked_policy_only_the_operator_acts() {
+    let locked = Policies::locked();
+    let analyst = Case { caller: officer(Role::Analyst), ..Case::default() };
+    assert_eq!(analyst.decide_under(&locked, Action::Read).rule, "policy-unreadable");
+    assert!(Case::default().decide_under(&locked, Action::Read).allow);
+    assert_ne!(locked.hash(), Policies::default_set().hash());
+}
+
+#[test]
+fn an_explanation_names_every_rule_that_decided() {
+    let (author, me, register, caller) = (id("vn-police"), id("id-coastguard"), register(), officer(Role::Analyst));
+    let case = Case::tlp(Tlp::Red);
+    let caller = Caller { clearance: Tlp::Green, ..caller };
+    let request = Request {
+        caller: &caller,
+        action: Action::Read,
+        kind: "report",
+        handling: &case.handling,
+        audience: &case.audience,
+        author: &author,
+        expires: None,
+        permitted_to: &[],
+        notice: false,
+        second: false,
+        me: &me,
+        register: &register,
+        now_s: 1000,
+    };
+    let names = |explanation: Explanation| {
+        let told = serde_json::to_value(&explanation).unwrap();
+        let rules = told["rules"].as_array().unwrap().iter();
+        rules.map(|rule| rule["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let explanation = explain(&Policies::default_set(), &request);
+    assert!(!explanation.allow && explanation.hidden && explanation.rule == "not-for-this-agency");
+    assert_eq!(names(explanation), ["not-for-this-agency", "clearance"]);
+    let caller = officer(Role::Analyst);
+    let allowed = explain(&Policies::default_set(), &Request { caller: &caller, me: &author, ..request });
+    assert!(allowed.allow);
+    assert_eq!(names(allowed), ["desk-reads"]);
+}
+
+#[test]
+fn a_preview_says_who_will_read_it_and_who_will_not() {
+    let (author, register, caller) = (id("vn-police"), register(), officer(Role::Releaser));
+    let eyes = vec![Eyes { agency: id("id-coastguard"), officer: "seven".parse().unwrap() }];
+    let handling = Handling { eyes: Some(eyes), ..Handling::with(Tlp::Amber) };
+    let (named, audience) = (ids(&["sea"]), ids(&["id-coastguard", "vn-navy"]));
+    let request = Request {
+        caller: &caller,
+        action: Action::Release { named: &named },
+        kind: "report",
+        handling: &handling,
+        audience: &audience,
+        author: &author,
+        expires: None,
+        permitted_to: &[],
+        notice: true,
+        second: false,
+        me: &author,
+        register: &register,
+        now_s: 1000,
+    };
+    let told = serde_json::to_value(preview(&Policies::default_set(), &request)).unwrap();
+    assert_eq!((&told["release"]["allow"], &told["release"]["rule"]), (&false.into(), &"four-eyes".into()));
+    let of = |list: &str, key: &str, name: &str| {
+        told[list].as_array().unwrap().iter().find(|one| one[key] == name).cloned().unwrap_or_default()
+    };
+    let coastguard = of("agencies", "agency", "id-coastguard");
+    assert_eq!(coastguard["reads"], true);
+    assert_eq!((&coastguard["through"][0], &coastguard["eyes"][0]), (&"sea".into(), &"seven".into()));
+    assert_eq!(of("agencies", "agency", "ru-police")["rule"], "not-for-this-agency");
+    // This agency itself, and one that was removed, are not among them.
+    assert_eq!(told["agencies"].as_array().unwrap().len(), 3);
+    assert_eq!(of("roles", "role", "analyst")["reads"], true);
+    assert_eq!(of("roles", "role", "administrator")["rule"], NOTHING_PERMITS);
+    assert_eq!(told["roles"].as_array().unwrap().len(), Role::ALL.len());
+}
+
+#[test]
+fn a_rule_in_the_shadow_of_others_is_named() {
+    let policies = added(
+        r#"@id("again") @why("b") forbid (principal, action == Action::"forward", resource) when { resource.tlp == "RED" && resource.author != context.me };
+           @id("never") @why("b") permit (principal, action == Action::"read", resource) when { resource.audience.isEmpty() };
+           @id("known") @why("b") permit (principal in Role::"analyst", action == Action::"read", resource);
+           @id("new") @why("b") permit (principal in Role::"secretariat", action == Action::"read", resource);
+           @id("more") @why("b") forbid (principal in Role::"analyst", action == Action::"export", resource);"#,
+    )
+    .unwrap();
+    let remarks = remarks(&policies);
+    let told: Vec<_> = remarks.iter().map(|remark| (remark.rule, remark.what.split(' ').next().unwrap())).collect();
+    assert_eq!(told, [("again", "forbids"), ("never", "decides"), ("known", "permits")]);
+}

@@ -1,6 +1,7 @@
-//! The benchmark of the exchange: each figure is one JSON line, and the machine's own limits are measured in the same run.
+//! The benchmarks: each figure is one JSON line, and the machine's own limits are measured in the same run.
 
 mod crypto;
+mod desk;
 mod flow;
 mod ledger;
 mod load;
@@ -31,6 +32,8 @@ pub(crate) struct Args {
 enum Part {
     /// Records between nodes, the ledger, and the node itself
     Exchange,
+    /// Pages, searches, policy decisions, and what the desk costs the exchange
+    Desk,
 }
 
 /// How much work each measurement does.
@@ -93,12 +96,16 @@ pub(crate) fn percentile(values: &mut [f64], share: f64) -> f64 {
 
 /// Runs the benchmark.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let Part::Exchange = args.part;
     let figures = Figures { json: args.json, quick: args.quick, only: args.only.clone() };
     let size = if args.quick { QUICK } else { FULL };
-    figures.say("the machine's own limits");
-    crypto::measure(&figures, args.quick)?;
-    flow::measure(&figures, size)?;
-    ledger::measure(&figures, size)?;
+    match args.part {
+        Part::Exchange => {
+            figures.say("the machine's own limits");
+            crypto::measure(&figures, args.quick)?;
+            flow::measure(&figures, size)?;
+            ledger::measure(&figures, size)?;
+        }
+        Part::Desk => desk::measure(&figures, size)?,
+    }
     Ok(ExitCode::SUCCESS)
 }

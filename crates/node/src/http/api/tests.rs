@@ -450,3 +450,84 @@ async fn the_community_governs_itself() {
         node.end().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_agency_changes_its_policy() {
+    let (vn, ru) = two().await;
+    let (_, shared) = vn.post("/api/v1/records", &envelope("EXERCISE one")).await;
+    let id = shared["records"][0]["id"].as_str().unwrap().to_owned();
+    let raw = format!("/api/v1/records/{id}/raw");
+    let default = vn.get("/api/v1/policy").await.1;
+    assert!(default["rules"].as_array().unwrap().iter().all(|rule| rule["default"] == true), "{default}");
+    let text =
+        r#"@id("stays") @why("EXERCISE nothing leaves") forbid (principal, action == Action::"export", resource);"#;
+    let set = |text: &str, tests: Option<&str>| json!({ "name": "nights", "files": [{ "name": "a.cedar", "text": text }], "tests": tests });
+    let ending = json!({ "name": "nights", "files": [] });
+    let check = async |body: &Value, reason: &str| {
+        let (status, problem) = vn.post("/api/v1/policy/sets", body).await;
+        assert_eq!((status.as_u16(), &problem["reason"]), (422, &json!(reason)), "{problem}");
+        problem
+    };
+    let flawed = check(&set("\n permit", None), "policy-flawed").await;
+    assert_eq!((&flawed["flaws"][0]["file"], &flawed["flaws"][0]["line"]), (&json!("nights/a.cedar"), &json!(2)));
+    let untrue =
+        "me = \"vn-police\"\n[[case]]\nname = \"x\"\nas = [\"operator\"]\nview = \"inbox\"\nexpect = \"stays\"";
+    check(&set(text, Some(untrue)), "policy-untrue").await;
+    check(&json!({ "name": "Nights", "files": [] }), "body-not-of-kind").await;
+
+    // What it would change is told, proposing changes nothing, and with the approval it is in force.
+    let mut compared = set(text, None);
+    compared.as_object_mut().unwrap().remove("tests");
+    let (_, differences) = vn.post("/api/v1/policy/diff", &compared).await;
+    let exports = |difference: &Value| difference["action"] == "export" && difference["then"] == "stays";
+    assert!(differences["changed"].as_u64() > Some(0), "{differences}");
+    assert!(differences["differences"].as_array().unwrap().iter().all(exports), "{differences}");
+    let (status, proposed) = vn.post("/api/v1/policy/sets", &set(text, None)).await;
+    assert_eq!((status, &proposed["in_force"]), (StatusCode::CREATED, &default["hash"]), "{proposed}");
+    assert_eq!(vn.bytes(Method::GET, &raw, Body::empty()).await.0, StatusCode::OK);
+    let decision = format!("/api/v1/policy/sets/{}/decision", proposed["id"].as_str().unwrap());
+    let (status, approved) = vn.post(&decision, &json!({ "decision": "approve" })).await;
+    assert_eq!(status, StatusCode::CREATED, "{approved}");
+    assert_ne!(approved["in_force"], default["hash"]);
+    let (status, problem) = vn.get(&raw).await;
+    assert_eq!((status, &problem["reason"]), (StatusCode::FORBIDDEN, &json!("stays")), "{problem}");
+    let again = vn.post(&decision, &json!({ "decision": "approve" })).await;
+    assert_eq!((again.0, &again.1["reason"]), (StatusCode::CONFLICT, &json!("decided")));
+    let asked = json!({ "record": id, "action": "export", "as": ["analyst"] });
+    let (_, explained) = vn.post("/api/v1/policy/explain", &asked).await;
+    assert_eq!((&explained["rules"][0]["name"], &explained["hidden"]), (&json!("stays"), &json!(false)), "{explained}");
+
+    // It outlives the process, and is ended in the same way.
+    let (folder, dir) = (vn.dir.path().join("node"), vn.dir);
+    vn.stop.send_replace(true);
+    tokio::time::timeout(PATIENCE, vn.task).await.unwrap().unwrap().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let config = Config::load(&folder).unwrap();
+    let task = tokio::spawn(async move { run(&folder, config, stopped).await });
+    let vn = Running { dir, card: String::new(), stop, task };
+    vn.until("/api/v1/status", |status| status["phase"] == "running").await;
+    assert_eq!(vn.get("/api/v1/policy").await.1["hash"], approved["in_force"]);
+    assert_eq!(vn.get(&raw).await.0, StatusCode::FORBIDDEN);
+    let (_, ended) = vn.post("/api/v1/policy/sets", &ending).await;
+    let decision = format!("/api/v1/policy/sets/{}/decision", ended["id"].as_str().unwrap());
+    assert_eq!(vn.post(&decision, &json!({ "decision": "approve" })).await.1["in_force"], default["hash"]);
+    assert_eq!(vn.bytes(Method::GET, &raw, Body::empty()).await.0, StatusCode::OK);
+    let states = vn.get("/api/v1/views/policies?order=oldest").await.1;
+    let states: Vec<_> = states["rows"].as_array().unwrap().iter().map(|row| row["body"]["state"].clone()).collect();
+    assert_eq!(states, ["replaced", "in-force"]);
+    // The refusals stand in the ledger as decisions.
+    let (mut events, mut refused) =
+        (vn.ask(Method::GET, "/api/v1/events?after=-1", "", Body::empty()).await.unwrap(), 0);
+    let found = tokio::time::timeout(PATIENCE, async {
+        while refused < 2 {
+            let line = events.line(10_000).await.unwrap().expect("the stream goes on");
+            let Some(data) = line.strip_prefix(b"data: ") else { continue };
+            let event: Value = serde_json::from_slice(data).unwrap();
+            refused += usize::from(event["what"] == "decision" && event["record"] == id);
+        }
+    });
+    found.await.expect("both refusals are told of");
+    drop(events);
+    vn.end().await;
+    ru.end().await;
+}
