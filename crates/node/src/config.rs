@@ -18,7 +18,7 @@ use mufakat_record::{AgencyId, parcel};
 use serde::{Deserialize, Serialize};
 
 use crate::net::peer_client::CallLimits;
-use crate::net::{flood, tls};
+use crate::net::{flood, tls, web};
 
 /// The name of the file within the folder of a node.
 pub const FILE_NAME: &str = "node.toml";
@@ -144,6 +144,9 @@ pub struct Config {
     /// How its officers work.
     #[serde(default)]
     pub desk: Desk,
+    /// Who else says who an officer is.
+    #[serde(default)]
+    pub oidc: Oidc,
     /// What it says about its work.
     #[serde(default)]
     pub log: Log,
@@ -273,6 +276,31 @@ section! {
         pub listen: Option<SocketAddr>,
         /// The time zone of the agency by its IANA name, such as "Asia/Jakarta". Days of a deadline end at midnight there.
         pub time_zone: String,
+        /// The origin by which browsers know the desk, such as "https://desk.police.example". Passkeys are bound to its host.
+        pub origin: Option<String>,
+        /// The file with the certificate chain (PEM) for TLS at `listen`. Nothing given: plain HTTP, on loopback only.
+        pub tls_certificate: Option<PathBuf>,
+        /// The file with its private key (PEM).
+        pub tls_key: Option<PathBuf>,
+        /// After how many seconds without a request a session ends.
+        pub session_idle_s: u64,
+        /// After how many seconds a session ends in any case.
+        pub session_max_s: u64,
+    }
+}
+
+section! {
+    #[serde(deny_unknown_fields, default)]
+    /// The identity provider of the agency (OpenID Connect), by which officers may sign in besides passkeys.
+    pub struct Oidc {
+        /// The provider's issuer, such as "https://id.police.example". Nothing given: no such way of signing in.
+        pub issuer: Option<String>,
+        /// The name of the desk at the provider.
+        pub client_id: Option<String>,
+        /// The file with the desk's secret at the provider, if it has one.
+        pub client_secret_file: Option<PathBuf>,
+        /// The file with the certificates (PEM) that the provider is verified with.
+        pub certificates: PathBuf,
     }
 }
 
@@ -348,7 +376,23 @@ impl Default for Retention {
 
 impl Default for Desk {
     fn default() -> Self {
-        Self { listen: None, time_zone: "UTC".to_owned() }
+        Self {
+            listen: None,
+            time_zone: "UTC".to_owned(),
+            origin: None,
+            tls_certificate: None,
+            tls_key: None,
+            session_idle_s: 15 * 60,
+            session_max_s: 12 * 3600,
+        }
+    }
+}
+
+impl Default for Oidc {
+    fn default() -> Self {
+        // Where Debian and its descendants keep the certificates that the system trusts.
+        let certificates = PathBuf::from("/etc/ssl/certs/ca-certificates.crt");
+        Self { issuer: None, client_id: None, client_secret_file: None, certificates }
     }
 }
 
@@ -455,6 +499,7 @@ impl Config {
             retraction: Retraction::default(),
             retention: Retention::default(),
             desk: Desk::default(),
+            oidc: Oidc::default(),
             log: Log::default(),
             witness: Witness::default(),
         }
@@ -497,6 +542,7 @@ impl Config {
         demand(self.store.max_bytes != Some(0), "store.max_bytes", "more than 0, or nothing at all")?;
         self.check_delivery()?;
         self.check_limits()?;
+        self.check_desk()?;
         let keys = &self.keys;
         within(keys.signing_days, 1, 3650, "keys.signing_days")?;
         within(keys.sealing_days, 1, 365, "keys.sealing_days")?;
@@ -535,6 +581,29 @@ impl Config {
         demand(longer, "delivery.answer_timeout_ms", "more than delivery.connect_timeout_ms, which it includes")
     }
 
+    fn check_desk(&self) -> Result<(), Error> {
+        let desk = &self.desk;
+        let secure = desk.tls_certificate.is_some();
+        demand(secure == desk.tls_key.is_some(), "desk.tls_key", "given together with desk.tls_certificate")?;
+        let safe = desk.listen.is_none_or(|listen| secure || listen.ip().is_loopback());
+        demand(safe, "desk.listen", "a loopback address, or desk.tls_certificate and desk.tls_key are given")?;
+        demand(desk.listen.is_none() || desk.origin.is_some(), "desk.origin", "given where desk.listen is")?;
+        if let Some(origin) = &desk.origin {
+            let why = "an origin such as https://desk.police.example, without a path; http only for localhost";
+            demand(is_secure_url(origin) && is_origin(origin), "desk.origin", why)?;
+        }
+        within(desk.session_idle_s, 10, 86_400, "desk.session_idle_s")?;
+        within(desk.session_max_s, desk.session_idle_s, 7 * 86_400, "desk.session_max_s")?;
+        let oidc = &self.oidc;
+        if let Some(issuer) = &oidc.issuer {
+            demand(is_secure_url(issuer), "oidc.issuer", "a URL with https; with http on this machine only")?;
+            demand(desk.origin.is_some(), "desk.origin", "given where oidc.issuer is")?;
+            let named = oidc.client_id.as_deref().is_some_and(|id| !id.trim().is_empty() && id.len() <= NAME_BYTES_MAX);
+            demand(named, "oidc.client_id", "given where oidc.issuer is, in 1 to 200 bytes")?;
+        }
+        Ok(())
+    }
+
     fn check_limits(&self) -> Result<(), Error> {
         let limits = &self.limits;
         within(limits.peer_requests_per_s.into(), 1, 1_000_000, "limits.peer_requests_per_s")?;
@@ -560,6 +629,7 @@ impl Config {
         write_section(&mut text, "retraction", &self.retraction);
         write_section(&mut text, "retention", &self.retention);
         write_section(&mut text, "desk", &self.desk);
+        write_section(&mut text, "oidc", &self.oidc);
         write_section(&mut text, "log", &self.log);
         write_section(&mut text, "witness", &self.witness);
         text
@@ -591,6 +661,20 @@ fn demand(holds: bool, key: &str, why: &str) -> Result<(), Error> {
 
 fn within(value: u64, min: u64, max: u64, key: &str) -> Result<(), Error> {
     demand((min..=max).contains(&value), key, &format!("from {min} to {max}, and is {value}"))
+}
+
+/// Whether a text is a URL with TLS, or without it on this machine.
+fn is_secure_url(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| match url.scheme() {
+        "https" => url.host().is_some(),
+        "http" => url.host().is_some_and(|host| web::is_local(&host)),
+        _ => false,
+    })
+}
+
+/// Whether a text is the origin of a URL and nothing else, in the form in which browsers say it.
+fn is_origin(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text)
 }
 
 /// Whether a text has the form host:port; an IPv6 address stands in brackets (RFC 3986 §3.2.2).

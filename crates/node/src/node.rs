@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::config::Config;
 use crate::delivery::Turns;
+use crate::desk::Desk;
 use crate::gate::Gate;
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
@@ -38,6 +39,8 @@ pub(crate) struct Node {
     pub(crate) keyring: ArcSwap<Keyring>,
     /// The policy gate.
     pub(crate) gate: Gate,
+    /// Who the officers are and who is signed in.
+    pub(crate) desk: Desk,
     /// What the operator watches.
     pub(crate) metrics: Arc<Metrics>,
     /// The way to partners.
@@ -75,6 +78,8 @@ pub(crate) struct Parts {
     pub(crate) directory: Arc<ArcSwapOption<Directory>>,
     /// The agency's secret keys.
     pub(crate) keyring: Keyring,
+    /// Who the officers are and who is signed in.
+    pub(crate) desk: Desk,
     /// What the operator watches.
     pub(crate) metrics: Arc<Metrics>,
     /// The way to partners.
@@ -100,6 +105,7 @@ impl Node {
             directory: parts.directory,
             keyring: ArcSwap::from_pointee(parts.keyring),
             gate: Gate::new(),
+            desk: parts.desk,
             metrics: parts.metrics,
             client: parts.client,
             leaf: parts.leaf,

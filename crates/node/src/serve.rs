@@ -17,11 +17,13 @@ use crate::http::ops::Health;
 use crate::keyring::{Keyring, Schedule};
 use crate::metrics::Metrics;
 use crate::net::listen::{PeerCounters, PeerLimits, PeerServer, bind_local};
-use crate::net::{ClientTls, Flood, LeafSlot, PeerClient, ServerTls, serve_http, serve_local, serve_peers, tls};
+use crate::net::{
+    ClientTls, Flood, LeafSlot, PeerClient, ServerTls, serve_desk, serve_http, serve_local, serve_peers, tls,
+};
 use crate::node::{Bells, Node, Parts};
 use crate::wire::{CARD_PREFIX, Card, to_text};
 use crate::writer::{After, Fault, Listener, Writer, entropy};
-use crate::{DATABASE, SOCKET, chunks, clock, delivery, http, keys, witness};
+use crate::{DATABASE, SOCKET, chunks, clock, delivery, desk, http, keys, witness};
 
 /// How often gauges, keys and mailboxes are looked after.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(2);
@@ -62,6 +64,9 @@ pub enum Error {
         /// The agency of the configuration.
         wanted: AgencyId,
     },
+    /// The desk cannot be set up.
+    #[error(transparent)]
+    Desk(#[from] desk::Error),
     /// The node's own trouble.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -179,7 +184,7 @@ pub async fn run(dir: &Path, config: Config, stop: watch::Receiver<bool>) -> Res
 /// The setting of the address for partners.
 const PEERS: &str = "listen.peers";
 
-async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+pub(crate) async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|error| Error::Listen(setting, address, error))
 }
 
@@ -202,6 +207,7 @@ async fn running(
     stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     let peers = listen(PEERS, config.listen.peers).await?;
+    let (desk_door, the_desk) = (desk::listen(&config.desk).await?, desk::Desk::new(&config, store.state()?.epoch)?);
     let local = bind_local(&dir.join(SOCKET)).map_err(|e| Error::Socket(dir.to_owned(), e))?;
     let directory: Arc<ArcSwapOption<Directory>> = Arc::default();
     let certificate = |e: &dyn std::fmt::Display| Error::Certificate(e.to_string());
@@ -232,6 +238,7 @@ async fn running(
         open_reader,
         directory,
         keyring,
+        desk: the_desk,
         metrics,
         client: PeerClient::new(client_tls),
         leaf,
@@ -243,6 +250,7 @@ async fn running(
     if let Err(no) = keys::publish(&node, Keyring::clone(&node.keyring.load())).await? {
         return Err(Fault::Store(format!("the key set could not be made: {}", no.detail)).into());
     }
+    desk::load(&node).await?;
     let told = Arc::clone(&node.metrics);
     let flood = Flood::telling(node.config.limits.flood(), move |caller| told.flood_refused(caller));
     let server = PeerServer {
@@ -254,6 +262,10 @@ async fn running(
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(serve_peers(peers, server, stop.clone()));
     tasks.spawn(serve_local(local, http::api::local_routes(&node), stop.clone()));
+    if let Some((listener, acceptor)) = desk_door {
+        tasks.spawn(serve_desk(listener, acceptor, http::api::desk_routes(&node), desk::know, stop.clone()));
+    }
+    tasks.spawn(desk::run(Arc::clone(&node)));
     tasks.spawn(delivery::run(Arc::clone(&node)));
     tasks.spawn(chunks::run(Arc::clone(&node)));
     tasks.spawn(crate::retention::keep_up(Arc::clone(&node)));

@@ -8,11 +8,13 @@ pub mod clock;
 pub mod drafts;
 pub mod holds;
 pub mod inbox;
+pub mod officers;
 pub mod policies;
 pub mod refused;
 pub mod registry;
 pub mod requests;
 pub mod retention;
+pub mod sign_ins;
 #[cfg(test)]
 mod testing;
 pub mod text;

@@ -10,25 +10,27 @@
 //!    [`Happening::Erased`](crate::Happening::Erased), or, if this agency authored it, not at all. So upon
 //!    [`Happening::Deleted`](crate::Happening::Deleted) a fold leaves the rows that it would have made without the record's
 //!    content. `rebuilt_rows_are_the_same` in the tests of this file checks it for every view that is listed.
-//!    Only records for people are ever deleted: a node lives by key sets, register versions, approvals, receipts and answers,
-//!    and an event that deletes one of those would leave rows that cannot be folded again.
+//!    Only records for people are ever deleted: a node lives by key sets, register versions, approvals, receipts, answers and
+//!    what it has on record of its officers, and an event that deletes one of those would leave rows that cannot be folded again.
 //! 4. Keep it cheap: an event reads and writes few rows, and each facet is one more index entry.
 
 use crate::View;
 use crate::drafts::Drafts;
 use crate::holds::Holds;
 use crate::inbox::Inbox;
+use crate::officers::Officers;
 use crate::policies::Policies;
 use crate::refused::Refused;
 use crate::requests::Requests;
 use crate::retention::Retention;
+use crate::sign_ins::SignIns;
 use crate::track::Track;
 use crate::used_by::UsedBy;
 use crate::uses::Uses;
 
 /// Every view of a node, in the order in which an event is folded into them.
 pub static VIEWS: &[&dyn View] =
-    &[&Inbox, &Refused, &Track, &Drafts, &Uses, &UsedBy, &Policies, &Requests, &Holds, &Retention];
+    &[&Inbox, &Refused, &Track, &Drafts, &Uses, &UsedBy, &Policies, &Requests, &Holds, &Retention, &Officers, &SignIns];
 
 /// The view of this name.
 pub fn view(name: &str) -> Option<&'static dyn View> {

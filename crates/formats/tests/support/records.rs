@@ -292,10 +292,8 @@ fn good_records(vn: &Agency) -> Vec<Value> {
 /// What passes on, permits, holds and deletes.
 fn good_deletions(vn: &Agency, report: &[u8]) -> Vec<Value> {
     let about = RecordId::of(report);
-    let to_partners = || Header {
-        references: vec![Reference { relation: Relation::About, record: about }],
-        ..vn.header("")
-    };
+    let to_partners =
+        || Header { references: vec![Reference { relation: Relation::About, record: about }], ..vn.header("") };
     let permission = Permission { evidence: true, forward_to: Some(vec![name("ru-police")]), note: None };
     let onward = Onward { record: report.to_vec(), permission: None, note: Some("EXERCISE".into()) };
     let receipt = DeletionReceipt { why: Why::Expired, at: NOW, copies: 1, attachments: 0, through: None };

@@ -1,12 +1,35 @@
 //! The desk: who asks, and what is put on record of it.
 //!
 //! Whoever is let in, at the socket or at the desk's own listener, becomes a [`Caller`]; handlers take it as an argument, pass
-//! it to the gate, and note with it what was done.
+//! it to the gate, and note with it what was done. Officers, credentials and revocations are home records; what stands in memory
+//! ([`Desk`]) is read from them. Sessions are in memory alone.
 
 mod caller;
+mod ceremonies;
 mod classes;
+mod door;
+mod enrol;
+mod listen;
+mod measure;
+pub(crate) mod officers;
+mod oidc;
+mod passkeys;
+pub(crate) mod secret;
+pub(crate) mod sessions;
+mod state;
+#[cfg(test)]
+mod tests;
+mod time;
 mod uses;
 
 pub(crate) use caller::{Caller, Via};
+pub(crate) use ceremonies::CEREMONY_MAX;
 pub(crate) use classes::classes;
+pub(crate) use door::{Address, COOKIE, OIDC_COOKIE, Ticket, authenticate, cookie, guard};
+pub(crate) use enrol::{NotEnrolled, begin_registration, finish_registration, give, invite};
+pub(crate) use listen::{know, listen};
+pub(crate) use oidc::{begin as begin_oidc, finish as finish_oidc};
+pub(crate) use passkeys::{begin as begin_sign_in, finish as finish_sign_in};
+pub(crate) use state::Error;
+pub(crate) use state::{Desk, alone, decree, end_sessions, load, run, sign_out};
 pub(crate) use uses::{note, note_operation, note_refusal};

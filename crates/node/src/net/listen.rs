@@ -38,6 +38,8 @@ use super::{H2_CONNECTION_WINDOW_BYTES, H2_FRAME_BYTES_MAX, H2_HEADERS_BYTES_MAX
 
 /// Connections on each of the agency's own listeners.
 pub const LOCAL_CONNECTIONS_MAX: usize = 256;
+/// Connections at the desk's listener.
+pub const DESK_CONNECTIONS_MAX: usize = 1_024;
 /// How long one of the agency's own clients may take over a request's header.
 pub const LOCAL_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the agency's own requests may run on once the node is told to stop.
@@ -152,6 +154,38 @@ pub async fn serve_http(listener: TcpListener, router: Router, stop: watch::Rece
     serve_plain(listener, router, stop).await;
 }
 
+/// Serves officers' browsers and programs, over TLS if there is an acceptor. `know` puts into each request where it comes from.
+pub async fn serve_desk(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    router: Router,
+    know: fn(&mut Request<Body>, std::net::IpAddr),
+    stop: watch::Receiver<bool>,
+) {
+    let http = Arc::new(plain_http());
+    let serve = |socket: TcpStream| {
+        let (http, router, acceptor, mut stop) = (http.clone(), router.clone(), acceptor.clone(), stop.clone());
+        async move {
+            let Ok(address) = socket.peer_addr().map(|address| address.ip()) else { return };
+            let service = service_fn(move |request: Request<Incoming>| {
+                let mut request = request.map(|body| read_out(Body::new(body)));
+                know(&mut request, address);
+                router.clone().oneshot(request)
+            });
+            let Some(acceptor) = acceptor else {
+                return drive(&http, socket, service, stopped(&mut stop), LOCAL_SHUTDOWN_GRACE).await;
+            };
+            match timeout(LOCAL_HEADER_TIMEOUT, acceptor.accept(socket)).await {
+                Ok(Ok(stream)) => drive(&http, stream, service, stopped(&mut stop), LOCAL_SHUTDOWN_GRACE).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a handshake at the desk failed"),
+                Err(_) => tracing::debug!("a handshake at the desk took too long"),
+            }
+        }
+    };
+    let turned_away = || tracing::warn!("too many connections at the desk");
+    accept_all(listener, serve, DESK_CONNECTIONS_MAX, turned_away, stop.clone(), LOCAL_SHUTDOWN_GRACE).await;
+}
+
 /// Opens the Unix socket at `path`, readable and writable by this user alone (0600).
 ///
 /// A socket that a dead process left is replaced; one on which somebody still answers is not (`AddrInUse`), nor is a file
@@ -253,11 +287,16 @@ async fn accept_all<D: Door, T>(
     }
 }
 
-async fn serve_plain<D: Door>(door: D, router: Router, stop: watch::Receiver<bool>) {
+/// HTTP for the agency's own people and programs.
+fn plain_http() -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1().timer(TokioTimer::new()).header_read_timeout(LOCAL_HEADER_TIMEOUT);
     http.http2().timer(TokioTimer::new()).max_header_list_size(H2_HEADERS_BYTES_MAX);
-    let http = Arc::new(http);
+    http
+}
+
+async fn serve_plain<D: Door>(door: D, router: Router, stop: watch::Receiver<bool>) {
+    let http = Arc::new(plain_http());
     let serve = |socket: D::Socket| {
         let (http, router, mut stop) = (http.clone(), router.clone(), stop.clone());
         async move {

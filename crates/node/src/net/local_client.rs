@@ -1,4 +1,5 @@
-//! Requests to the agency's own node over its Unix socket, for commands.
+//! Requests to the agency's own node, for commands: over its Unix socket as its operator, or at the desk's listener as the
+//! officer whose token it is.
 //!
 //! Bodies stream in both directions: a bulk submission is read from a file while it is sent, and its progress is read line
 //! by line while it goes on. Each request has its own connection.
@@ -14,10 +15,13 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use url::Url;
+
+use super::web::{self, Web};
 
 /// How much of a reader's bytes is sent at a time.
 const READ_BYTES: usize = 64 << 10;
@@ -34,6 +38,9 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// The desk's listener cannot be reached, or does not prove its name.
+    #[error(transparent)]
+    Desk(#[from] web::Error),
     /// Method, path or content type do not make a request.
     #[error("not a request: {0}")]
     Request(#[from] http::Error),
@@ -86,11 +93,37 @@ impl Drop for Response {
     }
 }
 
-/// Sends a request to the node on `socket`. Resolves when the answer begins, which may be before the body is sent.
+/// Where the agency's own node is asked.
+#[derive(Clone)]
+pub enum Node {
+    /// At its Unix socket, as its operator.
+    Socket(PathBuf),
+    /// At the desk's listener, as an officer.
+    Desk {
+        /// The origin of the desk.
+        url: Url,
+        /// How it is reached.
+        web: Web,
+        /// The officer's token.
+        token: String,
+    },
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The token stays out of anything that may be printed.
+        match self {
+            Node::Socket(path) => write!(f, "Socket({})", path.display()),
+            Node::Desk { url, .. } => write!(f, "Desk({url})"),
+        }
+    }
+}
+
+/// Sends a request to the node. Resolves when the answer begins, which may be before the body is sent.
 ///
 /// There is no time limit here: commands that wait are meant to, and the user can interrupt them.
-pub async fn request(
-    socket: &Path,
+pub async fn ask(
+    node: &Node,
     method: Method,
     path: &str,
     content_type: Option<&str>,
@@ -100,9 +133,45 @@ pub async fn request(
     if let Some(content_type) = content_type {
         builder = builder.header(header::CONTENT_TYPE, HeaderValue::try_from(content_type).map_err(http::Error::from)?);
     }
-    let request = builder.body(body)?;
-    let connected = UnixStream::connect(socket).await;
-    let stream = connected.map_err(|source| Error::Connect { path: socket.to_owned(), source })?;
+    match node {
+        Node::Socket(socket) => {
+            let connected = UnixStream::connect(socket).await;
+            let stream = connected.map_err(|source| Error::Connect { path: socket.clone(), source })?;
+            exchange(stream, builder.body(body)?).await
+        }
+        Node::Desk { url, web, token } => {
+            let bearer = HeaderValue::try_from(format!("Bearer {token}")).map_err(http::Error::from)?;
+            let mut request = builder.header(header::AUTHORIZATION, bearer).body(body)?;
+            let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+            request.headers_mut().insert(header::HOST, HeaderValue::try_from(host).map_err(http::Error::from)?);
+            exchange(web.connect(url).await?, request).await
+        }
+    }
+}
+
+/// Sends a request to the node on `socket`, as its operator.
+pub async fn request(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    content_type: Option<&str>,
+    body: Body,
+) -> Result<Response, Error> {
+    ask(&Node::Socket(socket.to_owned()), method, path, content_type, body).await
+}
+
+/// Sends a request of a test to the server of its URL.
+#[cfg(test)]
+pub(crate) async fn send(web: &Web, request: Request<Vec<u8>>) -> Result<Response, Error> {
+    let url = Url::parse(&request.uri().to_string()).map_err(|e| web::Error::Answer(e.to_string()))?;
+    let request = web::origin_form(request.map(Body::from), &url)?;
+    exchange(web.connect(&url).await?, request).await
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Body>,
+) -> Result<Response, Error> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(async move {
         if let Err(error) = connection.await {

@@ -2,7 +2,7 @@
 //!
 //! Partners speak HTTP/2 over TLS 1.3 with mutual authentication ([`tls`], [`listen`], [`peer_client`]); the agency's own
 //! commands speak HTTP over a Unix socket ([`listen::serve_local`], [`local_client`]); the operator's listener is plain
-//! HTTP on loopback ([`listen::serve_http`]). Nothing here knows what a record is: callers, bytes and limits only.
+//! HTTP on loopback ([`listen::serve_http`]); officers come over HTTP with or without TLS ([`listen::serve_desk`]). Nothing here knows what a record is: callers, bytes and limits only.
 //! `docs/decisions/0004-transport.md` gives the reasons.
 
 pub mod flood;
@@ -15,10 +15,11 @@ mod read_out;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+pub mod web;
 
 pub use flood::Flood;
 pub use free::free_address;
-pub use listen::{PeerServer, serve_http, serve_local, serve_peers};
+pub use listen::{PeerServer, serve_desk, serve_http, serve_local, serve_peers};
 pub use peer_client::{Peer, PeerClient};
 pub use tls::{Caller, ClientTls, Directory, Identity, LeafSlot, ServerTls};
 

@@ -17,6 +17,7 @@ use super::testing::{Agency, community_at};
 use super::{Rounds, alarms, checkpoint_now, gossip, log_key, routes, standing};
 use crate::clock;
 use crate::config::{self, Config};
+use crate::desk::Desk;
 use crate::http::peer;
 use crate::metrics::Metrics;
 use crate::net::listen::{PeerCounters, PeerLimits};
@@ -75,15 +76,17 @@ impl Live {
         let path = store.path().to_owned();
         let follow = Follow { directory: Arc::clone(&directory), ledger_size: ledger_size.clone() };
         let (writer, _) = Writer::start(store, keyring.signer(), OnRetraction::Mark, follow).unwrap();
+        let config = Config::new(config::Agency {
+            id: id.clone(),
+            party: id.clone(),
+            name: "EXERCISE".into(),
+            party_name: None,
+            endpoint: listener.local_addr().unwrap().to_string(),
+            relay: false,
+        });
         let node = Node::new(Parts {
-            config: Config::new(config::Agency {
-                id: id.clone(),
-                party: id.clone(),
-                name: "EXERCISE".into(),
-                party_name: None,
-                endpoint: listener.local_addr().unwrap().to_string(),
-                relay: false,
-            }),
+            desk: Desk::new(&config, 1).unwrap(),
+            config,
             me: id,
             dir: dir.path().to_owned(),
             writer,

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod approval;
 pub mod attachment;
 pub mod correction;
+pub mod credential;
 pub mod deletion_order;
 pub mod deletion_receipt;
 pub mod draft;
@@ -11,6 +12,7 @@ pub mod draft_step;
 pub mod escalation;
 pub mod hold;
 pub mod key_set;
+pub mod officer;
 pub mod onward;
 pub mod permission;
 pub mod policy_set;
@@ -21,6 +23,7 @@ pub mod report;
 pub mod request;
 pub mod request_step;
 pub mod retraction;
+pub mod revocation;
 pub mod use_summary;
 pub mod witness_alarm;
 
@@ -89,6 +92,7 @@ pub const KINDS: &[(&str, Check)] = &[
     (approval::Approval::KIND, check_as::<approval::Approval>),
     (attachment::Attachment::KIND, check_as::<attachment::Attachment>),
     (correction::Correction::KIND, check_as::<correction::Correction>),
+    (credential::Credential::KIND, check_as::<credential::Credential>),
     (draft::Draft::KIND, check_as::<draft::Draft>),
     (draft_step::DraftStep::KIND, check_as::<draft_step::DraftStep>),
     (escalation::Escalation::KIND, check_as::<escalation::Escalation>),
@@ -97,6 +101,7 @@ pub const KINDS: &[(&str, Check)] = &[
     (hold::Hold::KIND, check_as::<hold::Hold>),
     (hold::HoldLifted::KIND, check_as::<hold::HoldLifted>),
     (key_set::KeySet::KIND, check_as::<key_set::KeySet>),
+    (officer::Officer::KIND, check_as::<officer::Officer>),
     (policy_set::PolicySet::KIND, check_as::<policy_set::PolicySet>),
     (onward::Onward::KIND, check_as::<onward::Onward>),
     (permission::Permission::KIND, check_as::<permission::Permission>),
@@ -107,6 +112,7 @@ pub const KINDS: &[(&str, Check)] = &[
     (request::Request::KIND, check_as::<request::Request>),
     (request_step::RequestStep::KIND, check_as::<request_step::RequestStep>),
     (retraction::Retraction::KIND, check_as::<retraction::Retraction>),
+    (revocation::Revocation::KIND, check_as::<revocation::Revocation>),
     (use_summary::UseSummary::KIND, check_as::<use_summary::UseSummary>),
     (witness_alarm::WitnessAlarm::KIND, check_as::<witness_alarm::WitnessAlarm>),
 ];

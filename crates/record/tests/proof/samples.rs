@@ -8,6 +8,7 @@ use mufakat_record::kinds::answer::{Action, Answer};
 use mufakat_record::kinds::approval::{Approval, Check, Decision};
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::credential::{Credential, Means};
 use mufakat_record::kinds::deletion_order::DeletionOrder;
 use mufakat_record::kinds::deletion_receipt::{DeletionReceipt, Why};
 use mufakat_record::kinds::draft::Draft as DraftBody;
@@ -15,6 +16,7 @@ use mufakat_record::kinds::draft_step::{DraftStep, Step};
 use mufakat_record::kinds::escalation::{Escalation, Level};
 use mufakat_record::kinds::hold::{Hold, HoldLifted};
 use mufakat_record::kinds::key_set::{KeySet, Sealing, Signing};
+use mufakat_record::kinds::officer::Officer;
 use mufakat_record::kinds::onward::Onward;
 use mufakat_record::kinds::permission::Permission;
 use mufakat_record::kinds::policy_set::{PolicyFile, PolicySet};
@@ -25,6 +27,7 @@ use mufakat_record::kinds::report::{Class, Entity, Identifier, IdentifierType, P
 use mufakat_record::kinds::request::{By, Request, Urgency, UrgencyReason};
 use mufakat_record::kinds::request_step::{Ground, RefusedPart, RequestStep, Step as Says};
 use mufakat_record::kinds::retraction::Retraction;
+use mufakat_record::kinds::revocation::{Revocation, Revoked};
 use mufakat_record::kinds::use_summary::{Use, UseSummary};
 use mufakat_record::kinds::witness_alarm::{Finding, WitnessAlarm};
 use mufakat_record::parcel::Outer;
@@ -349,6 +352,28 @@ pub(crate) fn permission() -> Permission {
     Permission { evidence: true, forward_to: Some(vec![agency("vn-navy")]), note: None }
 }
 
+pub(crate) fn officer() -> Officer {
+    Officer {
+        officer: "d3-night".parse().unwrap(),
+        name: "EXERCISE".into(),
+        roles: vec![Role::DutyOfficer, Role::Analyst],
+        clearance: Tlp::Amber,
+        purposes: Some(vec!["EXERCISE".into()]),
+        active: true,
+        by: Some("chief".parse().unwrap()),
+    }
+}
+
+pub(crate) fn credential() -> Credential {
+    let means = Means::Passkey { label: "EXERCISE".into(), passkey: vec![1, 2], invitation: RecordId([8; 32]) };
+    Credential { officer: "d3-night".parse().unwrap(), means, by: None }
+}
+
+pub(crate) fn revocation() -> Revocation {
+    let what = Revoked::Credential { credential: RecordId([8; 32]) };
+    Revocation { officer: "d3-night".parse().unwrap(), what, reason: "EXERCISE".into(), by: None }
+}
+
 /// One sound body of each kind, with a header that goes with it.
 pub(crate) fn bodies() -> Vec<(Header, Vec<u8>)> {
     fn of<B: Body>(header: Header, body: &B) -> (Header, Vec<u8>) {
@@ -360,7 +385,10 @@ pub(crate) fn bodies() -> Vec<(Header, Vec<u8>)> {
         of(at_home(referring("", Relation::About)), &approval()),
         of(header(""), &attachment()),
         of(referring("", Relation::Corrects), &correction),
+        of(at_home(header("")), &credential()),
         of(at_home(header("")), &draft()),
+        of(at_home(header("")), &officer()),
+        of(at_home(header("")), &revocation()),
         of(at_home(referring("", Relation::About)), &draft_step(Step::Released)),
         of(at_home(referring("", Relation::About)), &escalation()),
         of(at_home(referring("", Relation::About)), &deletion_order()),

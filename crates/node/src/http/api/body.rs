@@ -6,12 +6,14 @@ use mufakat_record::kinds::answer::Answer;
 use mufakat_record::kinds::approval::Approval;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::credential::Credential;
 use mufakat_record::kinds::deletion_order::DeletionOrder;
 use mufakat_record::kinds::deletion_receipt::DeletionReceipt;
 use mufakat_record::kinds::draft::Draft;
 use mufakat_record::kinds::draft_step::DraftStep;
 use mufakat_record::kinds::hold::{Hold, HoldLifted};
 use mufakat_record::kinds::key_set::KeySet;
+use mufakat_record::kinds::officer::Officer;
 use mufakat_record::kinds::onward::{Carried, Onward};
 use mufakat_record::kinds::permission::Permission;
 use mufakat_record::kinds::policy_set::PolicySet;
@@ -20,6 +22,7 @@ use mufakat_record::kinds::register_approval::RegisterApproval;
 use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::kinds::report::Report;
 use mufakat_record::kinds::retraction::Retraction;
+use mufakat_record::kinds::revocation::Revocation;
 use mufakat_record::kinds::use_summary::UseSummary;
 use mufakat_record::kinds::witness_alarm::WitnessAlarm;
 use mufakat_record::{Digest, Header, KeyId, Reason};
@@ -50,6 +53,9 @@ pub(super) fn as_json(header: &Header, body: &[u8]) -> Option<Result<Value, Reas
             .map(|approval| json!({ "version": approval.version, "hash": approval.hash })),
         KeySet::KIND => KeySet::from_body(header, body).map(|set| of_key_set(&set)),
         Approval::KIND => Approval::from_body(header, body).map(|approval| json!(approval)),
+        Credential::KIND => Credential::from_body(header, body).map(|credential| json!(credential)),
+        Officer::KIND => Officer::from_body(header, body).map(|officer| json!(officer)),
+        Revocation::KIND => Revocation::from_body(header, body).map(|revocation| json!(revocation)),
         Draft::KIND => Draft::from_body(header, body).map(|draft| of_draft(header, &draft)),
         DraftStep::KIND => DraftStep::from_body(header, body).map(|step| json!(step)),
         UseSummary::KIND => UseSummary::from_body(header, body).map(|summary| json!(summary)),

@@ -10,6 +10,7 @@ mod body;
 mod bulk;
 mod events;
 mod keys;
+mod officers;
 pub(crate) mod openapi;
 mod parcels;
 mod passing_on;
@@ -21,6 +22,7 @@ pub(crate) mod register;
 mod retention;
 #[cfg(test)]
 mod retention_tests;
+mod session;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -36,13 +38,24 @@ use axum::{Extension, Router};
 use http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 
+use self::openapi::Operations;
 use self::problem::Problem;
-use crate::desk::Caller;
+use crate::desk::{self, Caller};
 use crate::node::Node;
 
 /// The routes of a running node for whoever can open its socket, which is the operator.
 pub(crate) fn local_routes(node: &Arc<Node>) -> Router {
-    routes(node).layer(Extension(Caller::operator()))
+    routes(node).0.layer(Extension(Caller::operator()))
+}
+
+/// The routes of a running node at the desk's listener, for officers' browsers and programs.
+pub(crate) fn desk_routes(node: &Arc<Node>) -> Router {
+    let (routes, operations) = routes(node);
+    let open = Router::from(session::open_routes()).with_state(Arc::clone(node));
+    routes
+        .layer(from_fn_with_state(Arc::clone(node), desk::authenticate))
+        .merge(through_the_gate(node, open, operations))
+        .layer(from_fn_with_state(Arc::clone(node), desk::guard))
 }
 
 /// Every route with its description. A new file of routes is one line here.
@@ -57,17 +70,28 @@ fn subjects() -> OpenApiRouter<Arc<Node>> {
         .merge(keys::routes())
         .merge(upkeep::routes())
         .merge(events::routes())
+        .merge(officers::routes())
+        .merge(session::routes())
         .merge(parcels::routes())
         .merge(policy::routes())
 }
 
-/// The routes of a running node. Whoever serves them says who the caller is.
-fn routes(node: &Arc<Node>) -> Router {
-    let (routes, operations) = openapi::described(subjects().with_state(Arc::clone(node)));
+/// The description of what anybody can ask at the desk's listener.
+fn open() -> utoipa::openapi::OpenApi {
+    session::open_routes().into_openapi()
+}
+
+/// The routes of a running node, and its operations. Whoever serves them says who the caller is.
+fn routes(node: &Arc<Node>) -> (Router, Operations) {
+    let (routes, operations) = openapi::described(subjects().with_state(Arc::clone(node)), open());
+    let routes = routes.fallback(no_such_route).method_not_allowed_fallback(no_such_method);
+    (through_the_gate(node, routes, Arc::clone(&operations)), operations)
+}
+
+/// Routes whose operations are asked of the gate before their handlers run.
+fn through_the_gate(node: &Arc<Node>, routes: Router, operations: Operations) -> Router {
     // What is layered before the operation is named, such as the gate, finds the name among the request's extensions.
     routes
-        .fallback(no_such_route)
-        .method_not_allowed_fallback(no_such_method)
         .layer(from_fn_with_state(Arc::clone(node), permit::permit))
         .layer(from_fn_with_state(operations, openapi::name_operation))
         .layer(DefaultBodyLimit::max(node.config.limits.api_body_bytes_max))

@@ -55,9 +55,11 @@ struct Document {
     tag: HeaderValue,
 }
 
-/// The router with its description served beside it, and its operations.
-pub(super) fn described(routes: OpenApiRouter) -> (Router, Operations) {
-    let (router, api) = routes.routes(routes!(show_api)).split_for_parts();
+/// The router with its description served beside it, and its operations. `open` are those that need no caller and are served
+/// elsewhere.
+pub(super) fn described(routes: OpenApiRouter, open: OpenApi) -> (Router, Operations) {
+    let (router, mut api) = routes.routes(routes!(show_api)).split_for_parts();
+    api.merge(open);
     let api = completed(api);
     let operations = Arc::new(operations(&api));
     // Nothing in it can fail to be written: names are strings, and numbers are finite.
@@ -151,7 +153,9 @@ fn operations(api: &OpenApi) -> HashMap<(Method, String), Operation> {
 /// The description of the whole API.
 #[cfg(test)]
 pub(crate) fn description() -> OpenApi {
-    completed(super::subjects().routes(routes!(show_api)).split_for_parts().1)
+    let mut api = super::subjects().routes(routes!(show_api)).split_for_parts().1;
+    api.merge(super::open());
+    completed(api)
 }
 
 /// Bytes that are no JSON.

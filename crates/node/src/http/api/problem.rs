@@ -67,6 +67,11 @@ impl Problem {
         self
     }
 
+    /// The same problem with the seconds after which to come back (RFC 9110 §10.2.3).
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
+    }
+
     /// The name of the reason.
     pub(crate) fn reason(&self) -> &'static str {
         self.reason

@@ -1,0 +1,1 @@
+//! An identity provider in a thread of the test.
