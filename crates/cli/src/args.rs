@@ -6,12 +6,14 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 mod membership;
+mod officers;
 mod policy;
 mod records;
 mod retention;
 mod upkeep;
 
 pub(crate) use membership::{Forum, FoundArgs, Founding, InitArgs, ProposeArgs, Register, RulesArgs};
+pub(crate) use officers::{GrantArgs, Officer, Session, Token};
 pub(crate) use policy::Policy;
 pub(crate) use records::{HandlingArgs, IdentifierArgs, InboxArgs, ShareArgs, TemplateArgs, TrackArgs};
 pub(crate) use retention::{Hold, Keeping, Retention};
@@ -44,6 +46,13 @@ pub(crate) struct Args {
     /// The folder of the node
     #[arg(long, global = true, help_heading = GLOBAL, env = "MUFAKAT_DIR", value_name = "FOLDER", default_value = "mufakat-node")]
     pub(crate) dir: PathBuf,
+    /// Ask a node at its desk, as the officer whose token stands in MUFAKAT_TOKEN, and not at the socket in the folder
+    #[arg(long, global = true, help_heading = GLOBAL, env = "MUFAKAT_NODE", value_name = "URL")]
+    pub(crate) node: Option<url::Url>,
+    /// The certificates (PEM) with which the node at the desk is verified
+    #[arg(long, global = true, help_heading = GLOBAL, env = "MUFAKAT_CERTIFICATES", value_name = "FILE",
+        default_value = "/etc/ssl/certs/ca-certificates.crt")]
+    pub(crate) certificates: PathBuf,
     /// Print JSON for programs: the answer on standard output, errors on standard error
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) json: bool,
@@ -250,6 +259,15 @@ Examples:
 
 Without --root the answer names the community on which the evidence rests; compare its words with those that you know.")]
     Verify(VerifyArgs),
+    /// Officers: who works at the desk, and what they may do
+    #[command(subcommand)]
+    Officer(Officer),
+    /// Tokens, with which programs ask as an officer
+    #[command(subcommand)]
+    Token(Token),
+    /// Sessions: who is signed in
+    #[command(subcommand)]
+    Session(Session),
     /// Carry parcels in a file, over a gap of air
     #[command(subcommand)]
     Parcel(Parcel),
@@ -396,6 +414,13 @@ mod tests {
             "mufakat policy test cases.toml --with a.cedar",
             "mufakat policy propose nights a.cedar --tests cases.toml",
             "mufakat policy propose nights --end",
+            "mufakat officer invite d3-night --name N --role analyst --role auditor --clearance amber --valid 2h",
+            "mufakat officer list",
+            "mufakat officer change d3-night --suspend",
+            "mufakat officer revoke d3-night --reason left",
+            "mufakat --node https://desk.example token create --label feed --scope share_records --valid 90d",
+            "mufakat token create --officer feed --label feed --valid 90d --node http://localhost:1",
+            "mufakat session end d3-night --reason away",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }
@@ -431,6 +456,12 @@ mod tests {
             "mufakat inbox --limit 0",
             "mufakat keys rotate identity",
             "mufakat retract 00",
+            "mufakat officer invite D3",
+            "mufakat officer invite d3-night --role king",
+            "mufakat officer change d3-night --suspend --resume",
+            "mufakat officer revoke d3-night",
+            "mufakat token create --label feed",
+            "mufakat --node nowhere status",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

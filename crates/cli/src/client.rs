@@ -6,9 +6,11 @@ use anyhow::Context;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use mufakat_node::net::local_client::{self, Response};
+use mufakat_node::net::local_client::{self, Node, Response};
+use mufakat_node::net::web::Web;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
+use url::Url;
 
 use crate::failure::{Failure, refused};
 
@@ -28,17 +30,33 @@ pub(crate) const JSON: &str = "application/json";
 /// The media type of bytes without a type of their own.
 pub(crate) const OCTETS: &str = "application/octet-stream";
 
-/// The node of one folder.
+/// The variable in which an officer's token stands. It has no option, because others could read it there.
+const TOKEN: &str = "MUFAKAT_TOKEN";
+
+/// The node of one folder, or one at its desk.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     dir: PathBuf,
-    socket: PathBuf,
+    node: Node,
 }
 
 impl Client {
     /// The node in `dir`. Whether it runs shows with the first request.
     pub(crate) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), socket: dir.join(mufakat_node::SOCKET) }
+        Self { dir: dir.to_owned(), node: Node::Socket(dir.join(mufakat_node::SOCKET)) }
+    }
+
+    /// A node at its desk, as the officer whose token stands in the environment.
+    pub(crate) fn at_desk(url: &Url, certificates: &Path) -> anyhow::Result<Self> {
+        let token = std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty());
+        let token = token.ok_or_else(|| crate::failure::usage(format!("{TOKEN} holds no token; --node needs one")))?;
+        let web = match url.scheme() {
+            "https" => Web::trusting(certificates)
+                .with_context(|| format!("{} cannot be used to verify {url}", certificates.display()))?,
+            _ => Web::plain(),
+        };
+        let node = Node::Desk { url: url.clone(), web, token: token.trim().to_owned() };
+        Ok(Self { dir: PathBuf::new(), node })
     }
 
     /// Whether a request failed in the way it does while a node goes over from waiting for a register to running with one.
@@ -59,7 +77,7 @@ impl Client {
         content_type: Option<&str>,
         body: Body,
     ) -> anyhow::Result<Response> {
-        match local_client::request(&self.socket, method, path, content_type, body).await {
+        match local_client::ask(&self.node, method, path, content_type, body).await {
             Err(local_client::Error::Connect { source, .. }) if is_absent(&source) => {
                 Err(Failure::NotRunning { dir: self.dir.clone() }.into())
             }
@@ -94,6 +112,11 @@ impl Client {
     /// Asks for something to be done.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         json_of(self.post_for_bytes(path, body).await?).await
+    }
+
+    /// Puts something in the place of what was there.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        json_of(self.request(Method::PUT, path, Some(JSON), Body::from(body.to_string())).await?).await
     }
 
     /// Asks for something to be done whose result is bytes.

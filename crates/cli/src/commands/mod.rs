@@ -6,6 +6,7 @@ mod get;
 mod identifier;
 mod membership;
 mod node;
+mod officers;
 mod parcel;
 mod policy;
 mod records;
@@ -50,7 +51,11 @@ pub(crate) fn run(args: Args, output: Output) -> anyhow::Result<()> {
                 command => command,
             };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(ask(&Client::new(&dir), command, output))
+            let client = match args.node {
+                Some(node) => Client::at_desk(&node, &args.certificates)?,
+                None => Client::new(&dir),
+            };
+            runtime.block_on(ask(&client, command, output))
         }
     }
 }
@@ -84,6 +89,9 @@ async fn ask(client: &Client, command: Command, output: Output) -> anyhow::Resul
         Command::Evidence { record, output: file, force } => {
             evidence::write(client, &record, &file, force, output).await
         }
+        Command::Officer(what) => officers::officer(client, what, output).await,
+        Command::Token(what) => officers::token(client, what, output).await,
+        Command::Session(what) => officers::session(client, what, output).await,
         Command::Parcel(what) => parcel::run(client, what, output).await,
         Command::Policy(what) => policy::run(client, what, output).await,
         Command::Keys(what) => status::keys(client, what, output).await,
