@@ -745,6 +745,7 @@ fn settings() -> impl Iterator<Item = String> {
         .chain(of::<Retraction>("retraction"))
         .chain(of::<Retention>("retention"))
         .chain(of::<Desk>("desk"))
+        .chain(of::<Oidc>("oidc"))
         .chain(of::<Log>("log"))
         .chain(of::<Witness>("witness"))
 }
