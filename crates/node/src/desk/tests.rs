@@ -1,7 +1,6 @@
 //! The desk of a real node, asked over HTTP by a browser and an authenticator of our own.
 
 mod authenticator;
-mod provider;
 mod sessions;
 mod sign_in;
 mod stage;

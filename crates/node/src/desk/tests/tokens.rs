@@ -27,6 +27,10 @@ async fn a_token_is_its_officers_for_its_time_at_its_node() {
     assert_eq!((status, &me["officer"], &me["via"]), (StatusCode::OK, &json!("feed-import"), &json!("token")));
     assert_eq!(me["scopes"], json!(["list_view", "who_am_i"]));
     assert!(!stage.look("/api/v1/officers").await.to_string().contains(token));
+    // What it does not name it does not do, though its officer may.
+    let mut program = Browser { token: Some(token.to_owned()), origin: None, ..stage.browser() };
+    let (status, problem) = program.get("/api/v1/tokens").await;
+    assert_eq!((status, &problem["reason"]), (StatusCode::FORBIDDEN, &json!("token-scope")));
 
     // Another agency's, made up, another kind of secret, half of it.
     assert_eq!(asks(&elsewhere, token).await.0, StatusCode::UNAUTHORIZED);

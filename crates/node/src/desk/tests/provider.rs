@@ -1,1 +1,0 @@
-//! An identity provider in a thread of the test.
