@@ -12,6 +12,7 @@ mod demo;
 mod fuzz;
 mod guide;
 mod nodes;
+mod oidc;
 mod sim;
 mod step;
 mod test;

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::builder::PossibleValuesParser;
 
 use crate::step::{Log, Step, TAIL_LINES, seconds, tail};
-use crate::{Run, demo, fuzz, guide, sim, tidy, tools, verifier};
+use crate::{Run, demo, fuzz, guide, oidc, sim, tidy, tools, verifier};
 
 /// Run every check; stops at the first failure.
 #[derive(clap::Args)]
@@ -48,6 +48,11 @@ const PARTS: &[Part] = &[
     Part { name: "guide", proves: "the examples of the documents work as they stand", run: guide::part },
     Part { name: "sim", proves: "the invariants hold over 500 seeds of loss, crashes, skew and liars", run: sim::part },
     Part { name: "demo", proves: "five agencies do what this is for, and every step of it holds", run: demo::check },
+    Part {
+        name: "oidc",
+        proves: "an officer signs in by a real identity provider, and nobody else does",
+        run: oidc::part,
+    },
     Part { name: "fuzz", proves: "no parser of a stranger's bytes breaks within a few seconds", run: fuzz::part },
     Part { name: "kills", proves: "30 SIGKILLs under load lose nothing and double nothing", run: kills },
 ];

@@ -94,10 +94,20 @@ fn need_spec(spec: &Spec, may_install: bool, log: &mut Log) -> anyhow::Result<()
 /// The Python of a virtual environment that holds exactly the packages of `requirements`; made once, and made again
 /// when that file or the system's Python changes.
 pub(crate) fn python_env(root: &Path, requirements: &Path, log: &mut Log) -> anyhow::Result<PathBuf> {
+    python_env_called("venv", root, requirements, log)
+}
+
+/// The same in a folder of its own, for what should not be beside the packages of others.
+pub(crate) fn python_env_called(
+    name: &str,
+    root: &Path,
+    requirements: &Path,
+    log: &mut Log,
+) -> anyhow::Result<PathBuf> {
     need(Tool::Python, log)?;
     let version = Command::new("python3").arg("--version").output().context("cannot start python3")?.stdout;
     let version = String::from_utf8_lossy(&version).into_owned();
-    let dir = root.join("target/xtask/venv");
+    let dir = root.join("target/xtask").join(name);
     python_env_in(&dir, requirements, &version, |python| {
         log.run(Command::new("python3").args(["-m", "venv"]).arg(&dir))?;
         let pip = ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--requirement"];

@@ -4,6 +4,7 @@ mod bench;
 mod community;
 mod demo;
 mod kills;
+mod oidc;
 mod tap;
 
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ enum Trial {
     Demo(demo::Args),
     /// Kill two nodes in turn under load, and see that nothing is lost or doubled
     Kills(kills::Args),
+    /// Sign in by an identity provider
+    Oidc(oidc::Args),
 }
 
 fn main() -> Result<ExitCode> {
@@ -33,5 +36,6 @@ fn main() -> Result<ExitCode> {
         Trial::Bench(args) => bench::run(&args),
         Trial::Demo(args) => demo::run(args),
         Trial::Kills(args) => kills::run(&args),
+        Trial::Oidc(args) => oidc::run(&args),
     }
 }
