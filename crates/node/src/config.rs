@@ -223,6 +223,12 @@ section! {
         pub peer_burst: u32,
         /// Requests of one partner that are unfinished at the same time.
         pub peer_in_flight_max: usize,
+        /// Requests a second from one officer, sustained.
+        pub officer_requests_per_s: u32,
+        /// Requests from one officer at once after a rest.
+        pub officer_burst: u32,
+        /// Requests of one officer that are unfinished at the same time; an open stream of events is one.
+        pub officer_in_flight_max: usize,
         /// The largest body of a request at the agency's own socket, and the longest line of a bulk submission, in bytes.
         pub api_body_bytes_max: usize,
         /// The largest attachment, in bytes.
@@ -414,6 +420,9 @@ impl Default for Limits {
             peer_requests_per_s: 500,
             peer_burst: 1_000,
             peer_in_flight_max: 128,
+            officer_requests_per_s: 50,
+            officer_burst: 200,
+            officer_in_flight_max: 32,
             api_body_bytes_max: 1 << 20,
             api_attachment_bytes_max: ATTACHMENT_BYTES_MAX,
             api_import_bytes_max: 4 << 30,
@@ -471,6 +480,15 @@ impl Limits {
             per_second: f64::from(self.peer_requests_per_s),
             burst: f64::from(self.peer_burst),
             in_flight_max: self.peer_in_flight_max,
+        }
+    }
+
+    /// The measure of one officer, in the words of the transport.
+    pub(crate) fn officer(&self) -> flood::Limits {
+        flood::Limits {
+            per_second: f64::from(self.officer_requests_per_s),
+            burst: f64::from(self.officer_burst),
+            in_flight_max: self.officer_in_flight_max,
         }
     }
 }
@@ -609,6 +627,9 @@ impl Config {
         within(limits.peer_requests_per_s.into(), 1, 1_000_000, "limits.peer_requests_per_s")?;
         within(limits.peer_burst.into(), 1, 1_000_000, "limits.peer_burst")?;
         within(limits.peer_in_flight_max as u64, 1, 65_536, "limits.peer_in_flight_max")?;
+        within(limits.officer_requests_per_s.into(), 1, 1_000_000, "limits.officer_requests_per_s")?;
+        within(limits.officer_burst.into(), 1, 1_000_000, "limits.officer_burst")?;
+        within(limits.officer_in_flight_max as u64, 1, 65_536, "limits.officer_in_flight_max")?;
         within(limits.api_body_bytes_max as u64, 64 << 10, 64 << 20, "limits.api_body_bytes_max")?;
         within(limits.api_attachment_bytes_max, 1, ATTACHMENT_BYTES_MAX, "limits.api_attachment_bytes_max")?;
         within(limits.api_import_bytes_max, 1 << 20, 1 << 50, "limits.api_import_bytes_max")

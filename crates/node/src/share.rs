@@ -11,8 +11,8 @@ use mufakat_record::kinds::permission::Permission;
 use mufakat_record::kinds::report::{Report, ReportType};
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{
-    AgencyId, Code, Draft, Eyes, Handling, Header, How, KeyId, Reason, RecordId, Reference, Relation, SigningKey,
-    ThreadId, Tlp, Verified, sha256,
+    AgencyId, Code, Digest, Draft, Eyes, Handling, Header, How, KeyId, Reason, RecordId, Reference, Relation,
+    SigningKey, ThreadId, Tlp, Verified, sha256,
 };
 use mufakat_store::Queries;
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,17 @@ pub(crate) struct Envelope {
     pub(crate) key: Option<String>,
     /// The report.
     pub(crate) body: Report,
+}
+
+impl Envelope {
+    /// Keeps the keys of officers apart: what one calls something says nothing of what another calls so.
+    pub(crate) fn own_key(&mut self, caller: &Caller) {
+        if let (Some(officer), Some(key)) = (&caller.officer, &self.key)
+            && key.len() <= KEY_BYTES_MAX
+        {
+            self.key = Some(Digest::of(format!("{officer}\n{key}").as_bytes()).to_string());
+        }
+    }
 }
 
 /// A record that is on its way.

@@ -150,6 +150,7 @@ fn wrong_values_are_named() {
         ("[delivery]\nanswer_timeout_ms = 10000\n", "delivery.answer_timeout_ms"),
         ("[limits]\npeer_requests_per_s = 0\n", "limits.peer_requests_per_s"),
         ("[limits]\npeer_burst = 0\n", "limits.peer_burst"),
+        ("[limits]\nofficer_burst = 0\n", "limits.officer_burst"),
         ("[limits]\npeer_in_flight_max = 0\n", "limits.peer_in_flight_max"),
         ("[limits]\napi_body_bytes_max = 10\n", "limits.api_body_bytes_max"),
         ("[limits]\napi_attachment_bytes_max = 3000000000\n", "limits.api_attachment_bytes_max"),

@@ -122,10 +122,26 @@ impl Flood {
             self.0.refused.fetch_add(1, Ordering::Relaxed);
             (self.0.tell)(caller);
         }
-        admitted.map(|()| Place { shared: self.0.clone(), caller: name.to_owned() })
+        admitted.map(|_| Place { shared: self.0.clone(), caller: name.to_owned() })
     }
 
-    fn count(&self, name: &str, now: Instant) -> Result<(), Overloaded> {
+    /// Counts one request of an officer of our own, or refuses it. Gives how many may follow at once.
+    pub(crate) fn admit_officer(&self, officer: &str, now: Instant) -> Result<(Place, u64), Overloaded> {
+        let admitted = self.count(officer, now);
+        if admitted.is_err() {
+            self.0.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        let left = admitted?;
+        Ok((Place { shared: self.0.clone(), caller: officer.to_owned() }, left))
+    }
+
+    /// What one caller may ask.
+    pub(crate) fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
+    /// Gives how many requests may follow at once.
+    fn count(&self, name: &str, now: Instant) -> Result<u64, Overloaded> {
         let limits = &self.0.limits;
         let mut measures = self.0.measures();
         if !measures.contains_key(name) {
@@ -148,7 +164,8 @@ impl Flood {
         }
         measure.tokens -= 1.0;
         measure.in_flight += 1;
-        Ok(())
+        // A number of tokens is small and not negative.
+        Ok(measure.tokens as u64)
     }
 
     /// The router behind these measures.

@@ -34,6 +34,6 @@ impl<G: Send + Unpin + 'static> HttpBody for Held<G> {
 }
 
 /// Ties `guard` to the life of the response's body.
-pub(super) fn hold<G: Send + Unpin + 'static>(response: Response<Body>, guard: G) -> Response<Body> {
+pub(crate) fn hold<G: Send + Unpin + 'static>(response: Response<Body>, guard: G) -> Response<Body> {
     response.map(|inner| Body::new(UnsyncBoxBody::new(Held { inner, _guard: guard })))
 }

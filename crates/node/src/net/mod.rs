@@ -19,6 +19,7 @@ pub mod web;
 
 pub use flood::Flood;
 pub use free::free_address;
+pub(crate) use held::hold;
 pub use listen::{PeerServer, serve_desk, serve_http, serve_local, serve_peers};
 pub use peer_client::{Peer, PeerClient};
 pub use tls::{Caller, ClientTls, Directory, Identity, LeafSlot, ServerTls};

@@ -124,7 +124,8 @@ async fn share_group(node: Arc<Node>, caller: Caller, group: Group) -> Result<Ve
     let mut wait = RETRY_WAIT_MIN;
     loop {
         // The lines are kept, not the envelopes: reading them again is rare, and cheaper than a copy of each.
-        let (envelopes, unread) = group.read();
+        let (mut envelopes, unread) = group.read();
+        envelopes.iter_mut().for_each(|envelope| envelope.own_key(&caller));
         let shared = if envelopes.is_empty() { Ok(Vec::new()) } else { share(&node, &caller, envelopes).await };
         let mut outcomes = match shared {
             Ok(outcomes) => outcomes.into_iter(),

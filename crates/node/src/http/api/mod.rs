@@ -8,9 +8,12 @@
 
 mod body;
 mod bulk;
+mod cursor;
 mod events;
 mod keys;
+mod measure;
 mod officers;
+mod once;
 pub(crate) mod openapi;
 mod parcels;
 mod passing_on;
@@ -24,6 +27,7 @@ mod retention;
 mod retention_tests;
 mod session;
 mod status;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -32,7 +36,7 @@ mod views;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::{Extension, Router};
 use http::StatusCode;
@@ -41,6 +45,7 @@ use utoipa_axum::router::OpenApiRouter;
 use self::openapi::Operations;
 use self::problem::Problem;
 use crate::desk::{self, Caller};
+use crate::net::Flood;
 use crate::node::Node;
 
 /// The routes of a running node for whoever can open its socket, which is the operator.
@@ -84,6 +89,9 @@ fn open() -> utoipa::openapi::OpenApi {
 /// The routes of a running node, and its operations. Whoever serves them says who the caller is.
 fn routes(node: &Arc<Node>) -> (Router, Operations) {
     let (routes, operations) = openapi::described(subjects().with_state(Arc::clone(node)), open());
+    // From the handlers outwards: what is answered once (the gate stands before it, so that a key opens nothing), and tags. They
+    // find the caller and the operation among the request's extensions.
+    let routes = routes.layer(from_fn_with_state(once::Once::default(), once::once)).layer(from_fn(tags::tag));
     let routes = routes.fallback(no_such_route).method_not_allowed_fallback(no_such_method);
     (through_the_gate(node, routes, Arc::clone(&operations)), operations)
 }
@@ -93,6 +101,7 @@ fn through_the_gate(node: &Arc<Node>, routes: Router, operations: Operations) ->
     // What is layered before the operation is named, such as the gate, finds the name among the request's extensions.
     routes
         .layer(from_fn_with_state(Arc::clone(node), permit::permit))
+        .layer(from_fn_with_state(Flood::new(node.config.limits.officer()), measure::measure))
         .layer(from_fn_with_state(operations, openapi::name_operation))
         .layer(DefaultBodyLimit::max(node.config.limits.api_body_bytes_max))
         .layer(from_fn_with_state(Arc::clone(node), count))

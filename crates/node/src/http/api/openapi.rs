@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use mufakat_record::Digest;
-use utoipa::openapi::path::{Operation as Described, PathItem};
+use utoipa::openapi::path::{Operation as Described, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
@@ -26,6 +26,7 @@ use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::once;
 use super::problem::{PROBLEM_TYPE, Problem};
 
 /// The version of the API; it stands in every path.
@@ -36,13 +37,19 @@ const PROBLEMS: [&str; 2] = ["4XX", "5XX"];
 const COOKIE: &str = "__Host-mufakat";
 
 /// The operation that a request is for, by its name in the description. The gate decides by it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Operation(Arc<str>);
 
 impl Operation {
     /// Its name.
     pub(crate) fn id(&self) -> &str {
         &self.0
+    }
+
+    /// The operation of this name.
+    #[cfg(test)]
+    pub(crate) fn named(id: &str) -> Self {
+        Self(id.into())
     }
 }
 
@@ -119,12 +126,28 @@ fn completed(mut api: OpenApi) -> OpenApi {
                 operation.responses.responses.entry(range.to_owned()).or_insert(problem);
             }
         }
+        if let Some(operation) = item.post.as_mut().filter(|operation| takes_key(operation)) {
+            operation.parameters.get_or_insert_default().push(key_parameter());
+        }
     }
     let none: [&str; 0] = [];
     // At the socket nothing is shown: whoever can open it is the operator.
     let security = [SecurityRequirement::new("session", none), SecurityRequirement::new("token", none)];
     let whole = OpenApiBuilder::from(api).info(info.build()).security(Some(security));
     whole.build()
+}
+
+/// Whether a request to this operation may be sent again with a key.
+fn takes_key(operation: &Described) -> bool {
+    operation.operation_id.as_ref().is_some_and(|id| !once::STREAMED.contains(&id.as_str()))
+}
+
+fn key_parameter() -> Parameter {
+    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(once::KEY_BYTES_MAX));
+    let what = "What the caller calls this request. Sent again with the same key it is carried out once, and answered the same.";
+    let named =
+        ParameterBuilder::new().name("Idempotency-Key").parameter_in(ParameterIn::Header).description(Some(what));
+    named.schema(Some(text.pattern(Some("^[!#-~]([ -~]*[!#-~])?$")).build())).build()
 }
 
 fn operations_of(item: &mut PathItem) -> [(Method, &mut Option<Described>); 5] {

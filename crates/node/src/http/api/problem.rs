@@ -1,5 +1,7 @@
 //! Problems: what an answer says when it is not what was asked for (RFC 9457), and the extractors that give them.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query as AxumQuery, Request};
@@ -15,6 +17,8 @@ use crate::writer::Fault;
 
 /// The media type of a problem (RFC 9457 §3).
 pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
+/// How long a body may take that is read as a whole.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 /// When to come back after the node had too much to do, in seconds.
 const OVERLOADED_RETRY_S: u64 = 1;
 /// When to come back to a node that is stopping, in seconds.
@@ -158,8 +162,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        read_json(&Bytes::from_request(request, state).await?).map(Self)
+        read_json(&read_in_time(Bytes::from_request(request, state)).await?).map(Self)
     }
+}
+
+/// A body that is read as a whole, unless it comes too slowly.
+pub(super) async fn read_in_time(body: impl Future<Output = Result<Bytes, BytesRejection>>) -> Result<Bytes, Problem> {
+    let slow = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "slow", "the body came too slowly");
+    Ok(tokio::time::timeout(BODY_TIME_MAX, body).await.map_err(slow)??)
 }
 
 /// Reads a JSON body.

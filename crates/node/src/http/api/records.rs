@@ -19,7 +19,8 @@ use utoipa_axum::routes;
 
 use super::openapi::Octets;
 use super::problem::{Id, Json, Problem, Query};
-use super::{body, bulk};
+use super::tags::IfMatch;
+use super::{body, bulk, once};
 use crate::chunks::{self, NotTaken, Unreadable};
 use crate::clock;
 use crate::desk::{self, Caller};
@@ -63,8 +64,11 @@ struct Released {
 async fn share_record(
     State(node): State<Arc<Node>>,
     caller: Caller,
-    Json(envelope): Json<Envelope>,
+    key: once::Key,
+    Json(mut envelope): Json<Envelope>,
 ) -> Result<(StatusCode, axum::Json<Released>), Problem> {
+    envelope.key = envelope.key.or(key.0);
+    envelope.own_key(&caller);
     let outcome = share::share(&node, &caller, vec![envelope]).await?.into_iter().next();
     let records = outcome.ok_or_else(|| Fault::Store("a share without an outcome".to_owned()))??;
     Ok((StatusCode::CREATED, axum::Json(Released { records })))
@@ -144,6 +148,23 @@ async fn open(node: &Arc<Node>, caller: &Caller, id: RecordId, intent: Use) -> R
     decide(node, caller, id, &record, intent).await?;
     desk::note(node, caller, intent.how(), id, Vec::new()).await?;
     Ok((record, found))
+}
+
+/// A record that the caller may read, or may know to be deleted. For every other the answer is the one for what is not there.
+async fn readable(node: &Arc<Node>, caller: &Caller, id: RecordId) -> Result<Found, Problem> {
+    let found = look_up(node, id).await?;
+    if let Some(record) = &found.record {
+        decide(node, caller, id, record, Use::Read).await?;
+    }
+    Ok(found)
+}
+
+/// Refuses when the record is no longer as the caller has seen it.
+fn unchanged(found: &Found, id: RecordId, state: &IfMatch) -> Result<(), Problem> {
+    match &found.record {
+        Some(record) if state.is_said() => state.check(&describe(id, record, found)?),
+        _ => Ok(()),
+    }
 }
 
 async fn look_up(node: &Arc<Node>, id: RecordId) -> Result<Found, Problem> {
@@ -342,7 +363,8 @@ async fn export_evidence(State(node): State<Arc<Node>>, caller: Caller, Id(id): 
     params(("id" = RecordId, Path, description = "The record.")),
     responses((status = 200, description = "The proof.", body = String, content_type = "text/plain"))
 )]
-async fn show_proof(State(node): State<Arc<Node>>, Id(id): Id) -> Result<Response, Problem> {
+async fn show_proof(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
+    readable(&node, &caller, id).await?;
     let proof = evidence::proof(&node, id).await.map_err(unproven)?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], proof).into_response())
 }
@@ -397,7 +419,12 @@ struct Recipient {
     params(("id" = RecordId, Path, description = "The record.")),
     responses((status = 200, description = "The recipients.", body = Followed))
 )]
-async fn follow_record(State(node): State<Arc<Node>>, Id(id): Id) -> Result<axum::Json<Followed>, Problem> {
+async fn follow_record(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<axum::Json<Followed>, Problem> {
+    readable(&node, &caller, id).await?;
     let rows = node.read(move |reader| {
         let unavailable = |e: mufakat_views::RowsUnavailable| mufakat_store::Error::Unavailable(e.0);
         let Some(leaf) = reader.leaf_of(&id).map_err(unavailable)? else { return Ok(None) };
@@ -449,8 +476,10 @@ async fn retract_record(
     State(node): State<Arc<Node>>,
     caller: Caller,
     Id(id): Id,
+    state: IfMatch,
     Json(asked): Json<Retract>,
 ) -> Result<(StatusCode, axum::Json<Made>), Problem> {
+    unchanged(&readable(&node, &caller, id).await?, id, &state)?;
     Ok(made(share::retract(&node, &caller, id, asked.reason).await??))
 }
 
@@ -472,8 +501,10 @@ async fn correct_record(
     State(node): State<Arc<Node>>,
     caller: Caller,
     Id(id): Id,
+    state: IfMatch,
     Json(asked): Json<Correct>,
 ) -> Result<(StatusCode, axum::Json<Made>), Problem> {
+    unchanged(&readable(&node, &caller, id).await?, id, &state)?;
     Ok(made(share::correct(&node, &caller, id, asked.reason, asked.body).await??))
 }
 
