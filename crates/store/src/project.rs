@@ -52,11 +52,11 @@ pub(crate) fn newly_removed(before: Option<&RegisterVersion>, now: &RegisterVers
 pub(crate) fn fold(
     event: &Event<'_>,
     rows: &dyn Rows,
-    write: &mut dyn FnMut(&RowChange) -> Result<(), Error>,
+    write: &mut dyn FnMut(RowChange) -> Result<(), Error>,
 ) -> Result<(), Error> {
     for view in VIEWS {
         let changes = view.fold(event, rows).map_err(|e| Error::Unavailable(e.0))?;
-        changes.iter().try_for_each(&mut *write)?;
+        changes.into_iter().try_for_each(&mut *write)?;
     }
     Ok(())
 }

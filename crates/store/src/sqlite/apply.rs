@@ -12,7 +12,7 @@ use mufakat_record::kinds::onward::attachment_of;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::{AgencyId, Digest, RecordId, Verified, cbor};
-use mufakat_views::{Event, RowChange};
+use mufakat_views::{Event, RowChange, Rows};
 use rusqlite::params;
 
 use super::rows::UpTo;
@@ -83,7 +83,9 @@ impl Sqlite {
     fn project(&self, changes: &[Change], kept: &HashMap<u64, &Verified>) -> Result<(), Error> {
         for change in changes {
             if let Change::Leaf { index, leaf } = change {
-                self.fold_leaf(*index, leaf, kept.get(index).copied())?;
+                let (rows, record) = (UpTo { store: self, leaf: *index }, kept.get(index).copied());
+                let mut write = |change: RowChange| self.write_row(&change, self.row_class(&change, *index)?);
+                self.fold_leaf(*index, leaf, record, &rows, &mut write)?;
             }
         }
         Ok(())
@@ -228,13 +230,20 @@ impl<Mode> Sqlite<Mode> {
         Ok(self.one(sql, [leaf], |_| Ok(()))?.is_some())
     }
 
-    pub(super) fn fold_leaf(&self, index: u64, leaf: &Leaf, record: Option<&Verified>) -> Result<(), Error> {
+    /// Folds what a leaf tells into the views, on top of the rows that there are.
+    pub(super) fn fold_leaf(
+        &self,
+        index: u64,
+        leaf: &Leaf,
+        record: Option<&Verified>,
+        rows: &dyn Rows,
+        write: &mut dyn FnMut(RowChange) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let removed = self.removed_with(leaf)?;
         let act = project::act(leaf);
         let Some(happening) = project::happening(leaf, record, &removed, act.as_ref()) else { return Ok(()) };
         let event = Event { me: &self.me, leaf: index, at_ms: leaf.at_ms, happening };
-        let mut write = |change: &RowChange| self.write_row(change, self.row_class(change, index)?);
-        project::fold(&event, &UpTo { store: self, leaf: index }, &mut write)
+        project::fold(&event, rows, write)
     }
 
     /// The agencies that were removed with this leaf.

@@ -3,6 +3,7 @@
 mod apply;
 mod backup;
 mod classes;
+mod fold;
 mod fsck;
 mod mailbox;
 mod pages;

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use mufakat_exchange::What;
-use mufakat_record::{RecordId, Verified};
+use mufakat_record::RecordId;
 use mufakat_views::{Row, RowChange, Rows, RowsUnavailable};
 use rusqlite::types::Value;
 use rusqlite::{params, params_from_iter};
@@ -47,8 +46,7 @@ impl<Mode> Rows for Sqlite<Mode> {
     }
 
     fn leaf_of(&self, record: &RecordId) -> Result<Option<u64>, RowsUnavailable> {
-        let leaf = self.one("SELECT leaf FROM record WHERE id = ?", [&record.0], |row| row.get(0));
-        Ok(leaf.map_err(not_now)?.map(uint))
+        self.came_at(record).map_err(not_now)
     }
 
     fn rows(
@@ -94,6 +92,19 @@ impl<Mode> Sqlite<Mode> {
         self.one(sql, params![view, key], Raw::read)?.map(|raw| raw.row(view)).transpose()
     }
 
+    /// The leaf with which a record came or was authored.
+    pub(super) fn came_at(&self, record: &RecordId) -> Result<Option<u64>, Error> {
+        self.one("SELECT leaf FROM record WHERE id = ?", [&record.0], |row| row.get(0).map(uint))
+    }
+
+    /// Writes what a fold gave.
+    pub(super) fn write_row(&self, change: &RowChange, class: ClassNumber) -> Result<(), Error> {
+        match change {
+            RowChange::Put(row) => self.put_row(row, class),
+            RowChange::Delete { view, key } => self.delete_row(view, key),
+        }
+    }
+
     /// The class of the row that a fold gave when it saw a leaf.
     pub(super) fn row_class(&self, change: &RowChange, leaf: u64) -> Result<ClassNumber, Error> {
         match change {
@@ -102,12 +113,24 @@ impl<Mode> Sqlite<Mode> {
         }
     }
 
-    /// Writes what a fold gave. The content of a row that it replaces or deletes is overwritten where it stands.
-    pub(super) fn write_row(&self, change: &RowChange, class: ClassNumber) -> Result<(), Error> {
-        let (view, key) = match change {
-            RowChange::Put(row) => (row.view, &row.key),
-            RowChange::Delete { view, key } => (*view, key),
-        };
+    /// Writes a row, in place of the one with its key if there is one.
+    pub(super) fn put_row(&self, row: &Row, class: ClassNumber) -> Result<(), Error> {
+        let old = self.blank_row(row.view, &row.key)?;
+        let facets = facets(row);
+        self.insert_row(row, class, &facets)?;
+        let new = Listed { class, facets: facets.into_bytes() };
+        self.list_anew(row.view, &row.key, old.as_ref(), Some(&new))
+    }
+
+    /// Takes a row away.
+    pub(super) fn delete_row(&self, view: &str, key: &[u8]) -> Result<(), Error> {
+        let old = self.blank_row(view, key)?;
+        self.list_anew(view, key, old.as_ref(), None)?;
+        self.execute("DELETE FROM view_key WHERE view = ? AND key = ?", params![view, key]).map(drop)
+    }
+
+    /// Overwrites the content of a row where it stands; tells by what it was listed.
+    fn blank_row(&self, view: &str, key: &[u8]) -> Result<Option<Listed>, Error> {
         let sql = "SELECT r.number, r.class, r.facets
             FROM view_key k JOIN view_row r ON r.number = k.number WHERE k.view = ? AND k.key = ?";
         let old = self.one(sql, params![view, key], |row| {
@@ -118,20 +141,18 @@ impl<Mode> Sqlite<Mode> {
                 WHERE number = ?";
             self.execute(blank, [number])?;
         }
-        let old = old.map(|(_, listed)| listed);
-        let RowChange::Put(row) = change else {
-            self.list_anew(view, key, old.as_ref(), None)?;
-            return self.execute("DELETE FROM view_key WHERE view = ? AND key = ?", params![view, key]).map(drop);
-        };
-        let new = Listed { class, facets: facets(row).into_bytes() };
+        Ok(old.map(|(_, listed)| listed))
+    }
+
+    /// Writes a row and lets its key point to it; the lists are the caller's to write.
+    pub(super) fn insert_row(&self, row: &Row, class: ClassNumber, facets: &str) -> Result<(), Error> {
         let body = row.body.to_string();
-        let values = params![new.class, int(row.time_ms), row.record.0, new.facets, body.as_bytes()];
+        let values = params![class, int(row.time_ms), row.record.0, facets.as_bytes(), body.as_bytes()];
         let sql = "INSERT INTO view_row (class, time_ms, record, facets, body) VALUES (?, ?, ?, ?, ?)";
         self.execute(sql, values)?;
         let number = self.connection.last_insert_rowid();
         let sql = "INSERT INTO view_key VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET number = excluded.number";
-        self.execute(sql, params![view, key, number])?;
-        self.list_anew(view, key, old.as_ref(), Some(&new))
+        self.execute(sql, params![row.view, row.key, number]).map(drop)
     }
 
     /// Brings the lists in which a row's key stands from what the row was to what it is.
@@ -166,8 +187,7 @@ impl Listed {
     fn lists(&self, view: &str) -> BTreeSet<(i64, ClassNumber)> {
         // What a row is listed by was written by us as text.
         let facets = String::from_utf8_lossy(&self.facets);
-        let facets = facets.split(SEPARATOR).filter_map(|facet| facet.split_once('='));
-        let lists = facets.map(|facet| list(view, Some(facet))).chain([list(view, None)]);
+        let lists = facets_of(&facets).map(|facet| list(view, Some(facet))).chain([list(view, None)]);
         lists.map(|list| (list, self.class)).collect()
     }
 }
@@ -178,37 +198,6 @@ impl Sqlite {
         self.execute("DELETE FROM view_key", [])?;
         self.execute("DELETE FROM view_facet", [])?;
         self.fold_all()
-    }
-}
-
-impl<Mode> Sqlite<Mode> {
-    /// Folds every leaf with its record into empty tables.
-    pub(super) fn fold_all(&self) -> Result<(), Error> {
-        let sql = "SELECT l.number, l.what, l.at_ms, l.subject, l.detail, l.salt, r.bytes, r.leaf, r.class FROM leaf l
-            LEFT JOIN record r ON l.what IN (1, 2, 3) AND r.id = l.subject
-                AND NOT EXISTS (SELECT 1 FROM erased e WHERE e.leaf = r.leaf)
-            ORDER BY l.number";
-        let mut statement = self.connection.prepare(sql).map_err(super::failed)?;
-        let mut leaves = statement.query([]).map_err(super::failed)?;
-        while let Some(row) = leaves.next().map_err(super::failed)? {
-            let index = uint(row.get(0).map_err(super::failed)?);
-            let leaf = super::read::leaf(index, row)?;
-            let bytes: Option<Vec<u8>> = row.get(6).map_err(super::failed)?;
-            let record = bytes.filter(|_| matches!(leaf.what, What::Authored | What::Received | What::Receipt));
-            let id = RecordId(leaf.subject.0);
-            let record = record
-                .map(Verified::from_own_store)
-                .transpose()
-                .map_err(|reason| damaged(Part::Record(id), reason.name()))?;
-            if let Some(record) = &record {
-                let (came, class) = (row.get(7).map_err(super::failed)?, row.get(8).map_err(super::failed)?);
-                self.classes.borrow_mut().remember(record.id(), uint(came), class);
-            }
-            let folded = self.fold_leaf(index, &leaf, record.as_ref());
-            self.classes.borrow_mut().forget_records();
-            folded?;
-        }
-        Ok(())
     }
 }
 
@@ -282,7 +271,7 @@ impl std::fmt::Display for Hex<'_> {
     }
 }
 
-fn facets(row: &Row) -> String {
+pub(super) fn facets(row: &Row) -> String {
     let mut text = String::new();
     for (name, value) in &row.facets {
         text.push(SEPARATOR);
@@ -294,6 +283,11 @@ fn facets(row: &Row) -> String {
         text.push(SEPARATOR);
     }
     text
+}
+
+/// The names and values in what [`facets`] gave.
+pub(super) fn facets_of(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split(SEPARATOR).filter_map(|facet| facet.split_once('='))
 }
 
 /// A facet's value without the separator, which nothing that people read has in it.
@@ -322,6 +316,6 @@ fn known(name: &str) -> &'static str {
     name
 }
 
-fn not_now(error: Error) -> RowsUnavailable {
+pub(super) fn not_now(error: Error) -> RowsUnavailable {
     RowsUnavailable(error.to_string())
 }
