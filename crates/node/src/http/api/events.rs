@@ -1,5 +1,8 @@
 //! Events: what the ledger takes in, as it takes it in, as server-sent events (WHATWG HTML, "Server-sent events"). The cursor
-//! is the index of a leaf, so that nobody who comes back misses anything or sees it twice.
+//! is the place of a leaf, sealed to the caller, so that nobody who comes back misses anything or sees it twice.
+//!
+//! A caller learns of the leaves whose records it may list, and of its own acts. What others did, and who signed in, is for those
+//! who oversee; so is the index of a leaf, as the gaps between indices count what was not shown.
 
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -10,17 +13,20 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use mufakat_exchange::{Leaf, What};
-use mufakat_record::{Act, RecordId, Verified};
-use mufakat_store::{Queries, Reader};
+use mufakat_record::{Act, RecordId, Role, Verified};
+use mufakat_store::{ClassNumber, Queries, Reader};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::cursor::Cursors;
 use super::problem::{Problem, Query};
+use crate::desk::{self, Caller};
+use crate::gate::Action;
 use crate::node::Node;
 
 /// How many leaves are read at a time.
@@ -38,7 +44,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Asked {
-    /// The last leaf that was seen; -1 for none, so that everything comes; nothing for what comes from now on.
+    /// For those who oversee: the last leaf that was seen; -1 for none, so that everything comes. Without it comes what happens from now on.
     after: Option<i64>,
 }
 
@@ -50,15 +56,21 @@ struct Asked {
 )]
 async fn stream_events(
     State(node): State<Arc<Node>>,
+    caller: Caller,
     headers: HeaderMap,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
     let size = node.ledger_size.subscribe();
-    let next = match last_seen(&headers)?.or(asked.after) {
-        Some(seen) => begin_after(seen)?,
-        None => *size.borrow(),
+    let cursors = cursors(&node, &caller);
+    let next = match (headers.get(LAST_EVENT_ID), asked.after) {
+        (Some(id), _) => read_id(&cursors, id)?,
+        (None, Some(_)) if !oversees(&caller) => {
+            return Err(Problem::malformed("`after` is for those who oversee; come back with `last-event-id`"));
+        }
+        (None, Some(seen)) => begin_after(seen)?,
+        (None, None) => *size.borrow(),
     };
-    let begun = Stream { node, size, next };
+    let begun = Stream { node, caller: Arc::new(caller), size, next };
     let stream = stream::unfold(begun, |mut stream| async {
         let text = stream.more().await?;
         Some((Ok::<_, Infallible>(Bytes::from(text)), stream))
@@ -67,10 +79,22 @@ async fn stream_events(
     Ok((headers, Body::from_stream(stream)).into_response())
 }
 
-fn last_seen(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
-    let Some(id) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
-    let seen = id.to_str().ok().and_then(|id| id.parse().ok());
-    seen.map(Some).ok_or_else(|| Problem::malformed("`last-event-id` is the index of a leaf"))
+fn cursors(node: &Arc<Node>, caller: &Caller) -> Cursors {
+    Cursors::of(node, caller, &["events"])
+}
+
+/// The next leaf after the event with this id.
+fn read_id(cursors: &Cursors, id: &HeaderValue) -> Result<u64, Problem> {
+    let place = cursors.open(id.to_str().unwrap_or_default())?;
+    // What is sealed is what was written.
+    let seen =
+        place.try_into().map(u64::from_be_bytes).map_err(|_| Problem::malformed("`last-event-id` is of no event"))?;
+    Ok(seen.saturating_add(1))
+}
+
+/// Whether the caller sees what others did.
+fn oversees(caller: &Caller) -> bool {
+    caller.officer.is_none() || caller.roles.contains(&Role::Auditor)
 }
 
 fn begin_after(seen: i64) -> Result<u64, Problem> {
@@ -80,6 +104,7 @@ fn begin_after(seen: i64) -> Result<u64, Problem> {
 
 struct Stream {
     node: Arc<Node>,
+    caller: Arc<Caller>,
     size: watch::Receiver<u64>,
     next: u64,
 }
@@ -95,8 +120,13 @@ impl Stream {
             if self.next < size {
                 let (from, through) = (self.next, size.min(self.next.saturating_add(LEAVES_MAX)));
                 self.next = through;
-                let read = self.node.read(move |reader| read(reader, from, through)).await;
-                return read.inspect_err(|fault| tracing::warn!(%fault, "a stream of events ends")).ok();
+                let (node, caller) = (Arc::clone(&self.node), Arc::clone(&self.caller));
+                let read = self.node.read(move |reader| read(&node, &caller, reader, from, through)).await;
+                let text = read.inspect_err(|fault| tracing::warn!(%fault, "a stream of events ends")).ok()?;
+                if text.is_empty() {
+                    continue;
+                }
+                return Some(text);
             }
             tokio::select! {
                 changed = self.size.changed() => changed.ok()?,
@@ -107,25 +137,57 @@ impl Stream {
     }
 }
 
-fn read(reader: &Reader, from: u64, through: u64) -> Result<String, mufakat_store::Error> {
+fn read(
+    node: &Arc<Node>,
+    caller: &Caller,
+    reader: &Reader,
+    from: u64,
+    through: u64,
+) -> Result<String, mufakat_store::Error> {
+    let classes = desk::classes(node, caller, Action::List, reader)?;
+    let cursors = cursors(node, caller);
     let mut text = String::new();
     for index in from..through {
         let Some(leaf) = reader.leaf(index)? else { continue };
+        if !is_for(caller, &leaf, &classes, |record| reader.class_of(record))? {
+            continue;
+        }
         let id = RecordId(leaf.subject.0);
         let record = match leaf.what {
             // The subject is the hash of a register version.
             What::Register | What::Session => None,
             _ => reader.record_bytes(&id)?.and_then(|bytes| Verified::from_own_store(bytes).ok()),
         };
-        write_event(&mut text, index, &leaf, record.as_ref());
+        let told = oversees(caller).then_some(index);
+        write_event(&mut text, &cursors.seal(&index.to_be_bytes()), told, &leaf, record.as_ref());
     }
     Ok(text)
+}
+
+/// Whether a caller may learn of a leaf. A record that is not held has no class, and is for those who may see everything.
+fn is_for(
+    caller: &Caller,
+    leaf: &Leaf,
+    classes: &[ClassNumber],
+    class_of: impl FnOnce(&RecordId) -> Result<ClassNumber, mufakat_store::Error>,
+) -> Result<bool, mufakat_store::Error> {
+    Ok(match leaf.what {
+        _ if caller.officer.is_none() => true,
+        What::Register => true,
+        What::Use | What::Decision | What::Session => {
+            let own = |act: Act| act.officer.is_some() && act.officer == caller.officer;
+            oversees(caller) || Act::from_detail(&leaf.detail).is_some_and(own)
+        }
+        _ => classes.contains(&class_of(&RecordId(leaf.subject.0))?),
+    })
 }
 
 /// What one event says. Of content it says nothing.
 #[derive(Serialize)]
 struct Event<'a> {
-    leaf: u64,
+    /// The index of the leaf, for those who oversee.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaf: Option<u64>,
     what: &'static str,
     at_ms: u64,
     record: RecordId,
@@ -136,7 +198,7 @@ struct Event<'a> {
     detail: Option<&'a str>,
 }
 
-fn write_event(text: &mut String, index: u64, leaf: &Leaf, record: Option<&Verified>) {
+fn write_event(text: &mut String, id: &str, index: Option<u64>, leaf: &Leaf, record: Option<&Verified>) {
     let detail = match leaf.what {
         What::Received => std::str::from_utf8(&leaf.detail).ok().filter(|detail| !detail.is_empty()),
         What::Use => Act::from_detail(&leaf.detail).map(|act| act.how.name()),
@@ -154,7 +216,7 @@ fn write_event(text: &mut String, index: u64, leaf: &Leaf, record: Option<&Verif
     };
     // Numbers and strings are always JSON, and JSON of this form has no line break.
     let data = serde_json::to_string(&event).expect("an event as JSON");
-    write!(text, "id: {index}\ndata: {data}\n\n").expect("writing into memory");
+    write!(text, "id: {id}\ndata: {data}\n\n").expect("writing into memory");
 }
 
 fn name(what: What) -> &'static str {
@@ -172,7 +234,6 @@ fn name(what: What) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use serde_json::{Value, json};
 
     use super::*;
@@ -180,7 +241,7 @@ mod tests {
     fn event(what: What, detail: &[u8]) -> (String, Value) {
         let leaf = Leaf::about(what, &RecordId([7; 32]), 5, detail, [1; 16]);
         let mut text = String::new();
-        write_event(&mut text, 3, &leaf, None);
+        write_event(&mut text, "3", Some(3), &leaf, None);
         let data = text.strip_prefix("id: 3\ndata: ").unwrap().strip_suffix("\n\n").unwrap();
         (data.to_owned(), serde_json::from_str(data).unwrap())
     }
@@ -209,13 +270,40 @@ mod tests {
         check(41, Some(42));
         check(-2, None);
         check(i64::MAX, None);
-        let with = |value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(LAST_EVENT_ID, HeaderValue::from_static(value));
-            last_seen(&headers).map_err(|problem| problem.reason())
+    }
+
+    #[test]
+    fn the_id_of_an_event_is_opaque() {
+        let cursors = Cursors::for_test();
+        let id = |text: &str| HeaderValue::try_from(text).unwrap();
+        assert_eq!(read_id(&cursors, &id(&cursors.seal(&7u64.to_be_bytes()))), Ok(8));
+        for no in ["7", "x", &cursors.seal(b"7")] {
+            assert!(read_id(&cursors, &id(no)).is_err(), "{no}");
+        }
+    }
+
+    #[test]
+    fn a_leaf_is_for_whom_its_record_is_and_an_act_for_whose_it_is() {
+        let officer =
+            |name: &str, role| Caller { officer: Some(name.parse().unwrap()), roles: vec![role], ..Caller::operator() };
+        let (night, auditor) = (officer("d3-night", Role::Analyst), officer("d9-audit", Role::Auditor));
+        let is_for = |caller: &Caller, what, detail: &[u8], class| {
+            let leaf = Leaf::about(what, &RecordId([7; 32]), 5, detail, [1; 16]);
+            is_for(caller, &leaf, &[2, 3], |_| Ok(class)).unwrap()
         };
-        assert_eq!(last_seen(&HeaderMap::new()), Ok(None));
-        assert_eq!(with("7"), Ok(Some(7)));
-        assert_eq!(with("x"), Err("malformed"));
+        for what in [What::Authored, What::Received, What::Receipt, What::Deletion] {
+            for caller in [&night, &auditor] {
+                assert!(is_for(caller, what, b"", 3) && !is_for(caller, what, b"", 4), "{what:?}");
+            }
+            assert!(is_for(&Caller::operator(), what, b"", 4), "{what:?}");
+        }
+        assert!(is_for(&night, What::Register, b"", 4));
+        let own = night.act(mufakat_record::How::Read, mufakat_record::Digest([0; 32])).to_detail();
+        for what in [What::Use, What::Decision, What::Session] {
+            let seen = |caller: &Caller| is_for(caller, what, &own, 3);
+            assert!(seen(&night) && seen(&auditor) && seen(&Caller::operator()), "{what:?}");
+            assert!(!seen(&officer("d4-day", Role::Analyst)), "{what:?}");
+            assert!(!is_for(&night, what, b"no act", 3), "{what:?}");
+        }
     }
 }

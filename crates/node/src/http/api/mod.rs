@@ -11,6 +11,8 @@ mod bulk;
 mod cursor;
 mod events;
 mod keys;
+#[cfg(test)]
+mod matrix;
 mod measure;
 mod officers;
 mod once;
