@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+mod desk;
 mod membership;
 mod officers;
 mod policy;
@@ -12,6 +13,7 @@ mod records;
 mod retention;
 mod upkeep;
 
+pub(crate) use desk::{Draft, KnownArgs, NewArgs, ReplayArgs, WordArgs};
 pub(crate) use membership::{Forum, FoundArgs, Founding, InitArgs, ProposeArgs, Register, RulesArgs};
 pub(crate) use officers::{GrantArgs, Officer, Session, Token};
 pub(crate) use policy::Policy;
@@ -156,6 +158,37 @@ Examples:
 
 Records carry the value as it was given; what is compared is the canonical form.")]
     Identifier(IdentifierArgs),
+    /// Drafts: write, put before a second officer, approve, release
+    #[command(subcommand)]
+    Draft(Draft),
+    /// Who would read a report if it were shared, who would not, and by which rule
+    #[command(after_help = "\
+Example:
+  mufakat preview --to maritime --tlp AMBER+STRICT report.txt
+
+It takes the options of `share`. Nothing is sent and nothing is kept.")]
+    Preview(Box<ShareArgs>),
+    /// How a record was used: here, and by those who got it
+    #[command(after_help = "\
+Example:
+  mufakat uses 3f2a9c51d07e
+
+Recipients tell in summaries which role used it for what, and never which officer.")]
+    Uses(KnownArgs),
+    /// Who knew of a record, what they did with it, and when
+    #[command(after_help = "\
+Example:
+  mufakat who-knew 3f2a9c51d07e")]
+    WhoKnew(KnownArgs),
+    /// A view of the desk as it was at an instant
+    #[command(after_help = "\
+Examples:
+  mufakat replay --at 2026-11-21T21:00:00Z inbox
+  mufakat replay --at 2026-11-21 drafts --facet state:submitted
+
+The first question about an instant folds the view again from the ledger, which takes a while in a large one. What was \
+deleted since then is shown as deleted.")]
+    Replay(ReplayArgs),
     /// What has come in
     #[command(after_help = "\
 Examples:

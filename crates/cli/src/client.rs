@@ -127,6 +127,11 @@ impl Client {
     /// The whole id of a record that was given by its beginning, if only one among the newest rows of the inbox and of what
     /// was sent begins so.
     pub(crate) async fn record_id(&self, given: &str) -> anyhow::Result<String> {
+        self.id_in(&["inbox", "track"], given).await
+    }
+
+    /// The same among the newest rows of some views.
+    pub(crate) async fn id_in(&self, views: &[&str], given: &str) -> anyhow::Result<String> {
         let given = given.to_ascii_lowercase();
         let hexadecimal = given.bytes().all(|byte| byte.is_ascii_hexdigit());
         if hexadecimal && given.len() == ID_CHARS {
@@ -141,7 +146,7 @@ impl Client {
             )));
         }
         let mut found: Vec<String> = Vec::new();
-        for view in ["inbox", "track"] {
+        for view in views {
             for row in self.rows(view, SEARCHED_ROWS).await? {
                 let record = row["record"].as_str().unwrap_or_default();
                 if record.starts_with(&given) && !found.iter().any(|id| id == record) {
@@ -154,7 +159,8 @@ impl Client {
             [] => Err(refused(
                 "not-found",
                 format!(
-                    "no id among the newest {SEARCHED_ROWS} received and sent records begins with {given}; give the whole id"
+                    "no id among the newest {SEARCHED_ROWS} rows of {} begins with {given}; give the whole id",
+                    views.join(" and ")
                 ),
             )),
             _ => Err(refused("ambiguous", format!("several ids begin with {given}: {}", found.join(", ")))),

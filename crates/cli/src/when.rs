@@ -81,6 +81,14 @@ pub(crate) fn parse_time(text: &str, edge: Edge) -> Option<i64> {
     OffsetDateTime::parse(&whole, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp)
 }
 
+/// Reads an instant in the past, a time after RFC 3339 or a date (its last second, UTC), as milliseconds since 1970.
+pub(crate) fn parse_instant(text: &str) -> Result<u64, String> {
+    match parse_expiry(text)? {
+        Expiry::At(seconds) => seconds.checked_mul(1000).ok_or_else(|| format!("`{text}` is too far away")),
+        Expiry::In(_) => Err(format!("`{text}` is neither a time (2026-11-21T21:00:00Z) nor a date (2026-11-21)")),
+    }
+}
+
 /// A point in time in seconds since 1970, as `2026-11-21T21:00:00Z`.
 pub(crate) fn show_s(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());

@@ -292,6 +292,9 @@ section! {
         pub session_idle_s: u64,
         /// After how many seconds a session ends in any case.
         pub session_max_s: u64,
+        /// In which stretches of time originators are told how their records were used here, in seconds; they end at multiples
+        /// of it since 1970, so that a day ends at midnight UTC. 0: originators are not told.
+        pub use_summary_s: u64,
     }
 }
 
@@ -390,6 +393,7 @@ impl Default for Desk {
             tls_key: None,
             session_idle_s: 15 * 60,
             session_max_s: 12 * 3600,
+            use_summary_s: 86_400,
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 use crate::config::Config;
 use crate::delivery::Turns;
 use crate::desk::Desk;
+use crate::desk::Replays;
 use crate::gate::Gate;
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
@@ -57,6 +58,8 @@ pub(crate) struct Node {
     pub(crate) stop: watch::Receiver<bool>,
     /// The order in which parcels at hand are taken in.
     pub(crate) turns: Turns,
+    /// Views as they were, which auditors ask for.
+    pub(crate) replays: Replays,
     readers: Mutex<Vec<Reader>>,
     open_reader: Box<dyn Fn() -> Result<Reader, mufakat_store::Error> + Send + Sync>,
     contacts: Mutex<HashMap<AgencyId, u64>>,
@@ -114,6 +117,7 @@ impl Node {
             ledger_size: parts.ledger_size,
             stop: parts.stop,
             turns: Turns::default(),
+            replays: Replays::default(),
             readers: Mutex::default(),
             open_reader: parts.open_reader,
             contacts: Mutex::default(),
@@ -195,6 +199,7 @@ pub(crate) struct Bells {
     /// There are attachments to fetch.
     pub(crate) fetch: Arc<Notify>,
     alarms: Arc<AtomicU64>,
+    erasures: Arc<AtomicU64>,
 }
 
 impl Bells {
@@ -221,6 +226,16 @@ impl Bells {
     /// The attachments that were asked for since the last time.
     pub(crate) fn wanted(&self) -> Vec<RecordId> {
         std::mem::take(&mut *self.attachments.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Content of records was deleted.
+    pub(crate) fn erased(&self) {
+        self.erasures.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How often content was deleted since the start. What was put together before the last time may hold what is gone.
+    pub(crate) fn erasures(&self) -> u64 {
+        self.erasures.load(Ordering::SeqCst)
     }
 
     /// Counts an alarm; gives how many there have been since the start.

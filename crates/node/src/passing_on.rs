@@ -15,7 +15,7 @@ use crate::clock;
 use crate::desk::{self, Caller};
 use crate::gate::{Action, Request};
 use crate::node::Node;
-use crate::share::{self, NotShared, Shared};
+use crate::share::{self, NotShared, Shared, Together};
 use crate::writer::Fault;
 
 /// A record that may be passed on, and what goes with it.
@@ -77,7 +77,7 @@ pub(crate) async fn forward(
             let record = wrap(node, directory, signer, &found.record, &found, &audience, (attached, note.clone()))?;
             submissions.push(Submission { record, key: None });
             submissions.reverse();
-            Ok(submissions)
+            Ok(Together::by(node, &who, submissions))
         };
         vec![compose()]
     })

@@ -269,6 +269,7 @@ async fn running(
     tasks.spawn(delivery::run(Arc::clone(&node)));
     tasks.spawn(chunks::run(Arc::clone(&node)));
     tasks.spawn(crate::retention::keep_up(Arc::clone(&node)));
+    tasks.spawn(desk::tell_uses(Arc::clone(&node)));
     if node.config.witness.enabled {
         tasks.spawn(witness::run(Arc::clone(&node)));
     }
@@ -431,6 +432,9 @@ impl Listener for Told {
             self.ledger_size.send_replace(size);
             self.metrics.storage_full.set(0);
             self.health.set_writable(true);
+        }
+        if after.erased {
+            self.bells.erased();
         }
         for to in &after.wake {
             self.bells.channel(to).notify_one();

@@ -3,24 +3,25 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mufakat_exchange::{Directory, Refusal, Submission};
+use mufakat_exchange::{Directory, Leaf, Refusal, Submission, What};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::permission::Permission;
-use mufakat_record::kinds::report::{Report, ReportType};
+use mufakat_record::kinds::report::Report;
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{
-    AgencyId, Code, Digest, Draft, Eyes, Handling, Header, How, KeyId, Reason, RecordId, Reference, Relation,
+    Act, AgencyId, Code, Digest, Draft, Eyes, Handling, Header, How, KeyId, Reason, RecordId, Reference, Relation,
     SigningKey, ThreadId, Tlp, Verified, sha256,
 };
 use mufakat_store::Queries;
+use rand_chacha::rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::desk::{self, Caller};
+use crate::desk::{self, Caller, four_eyes};
 use crate::gate::{Action, Decision, Request};
 use crate::node::Node;
-use crate::writer::{Fault, entropy, refusal};
+use crate::writer::{Core, Fault, entropy, refusal};
 use crate::{chunks, clock};
 
 /// How often a share is signed again when the register changes under it.
@@ -151,7 +152,7 @@ pub(crate) async fn share(node: &Arc<Node>, caller: &Caller, envelopes: Vec<Enve
         drafts
             .iter()
             .map(|draft| match draft {
-                Ok((envelope, attachments)) => compose(node, &who, directory, signer, envelope, attachments),
+                Ok((envelope, attachments)) => compose(node, &who, directory, signer, envelope, attachments, false),
                 Err(error) => Err(error.clone()),
             })
             .collect()
@@ -164,7 +165,12 @@ pub(crate) async fn share(node: &Arc<Node>, caller: &Caller, envelopes: Vec<Enve
 }
 
 /// Notes what the gate refused to release.
-async fn note_refusal(node: &Arc<Node>, caller: &Caller, about: Option<RecordId>, no: &NotShared) -> Result<(), Fault> {
+pub(crate) async fn note_refusal(
+    node: &Arc<Node>,
+    caller: &Caller,
+    about: Option<RecordId>,
+    no: &NotShared,
+) -> Result<(), Fault> {
     if node.gate.policies().refuses_by(no.reason) {
         desk::note_refusal(node, caller, How::Release, about, no.reason).await?;
     }
@@ -173,7 +179,11 @@ async fn note_refusal(node: &Arc<Node>, caller: &Caller, about: Option<RecordId>
 
 /// The records that envelopes are about and that are not here for the caller: most likely an id was mistyped, and nobody could
 /// follow it. What is not for the caller is not here.
-async fn not_found(node: &Arc<Node>, caller: &Caller, envelopes: &[Envelope]) -> Result<BTreeSet<RecordId>, Fault> {
+pub(crate) async fn not_found(
+    node: &Arc<Node>,
+    caller: &Caller,
+    envelopes: &[Envelope],
+) -> Result<BTreeSet<RecordId>, Fault> {
     let mut about: BTreeSet<_> = envelopes.iter().flat_map(|envelope| &envelope.about).copied().collect();
     if about.is_empty() {
         return Ok(about);
@@ -274,7 +284,8 @@ async fn follow_up<B: Body + Clone + Send + Sync + 'static>(
         if !decision.allow {
             return vec![Err(NotShared::new(decision.rule, decision.why))];
         }
-        vec![sign(header, &body, signer).map(|record| vec![Submission { record, key: None }])]
+        let released = |record| Together::by(node, &who, vec![Submission { record, key: None }]);
+        vec![sign(header, &body, signer).map(released)]
     })
     .await?;
     let outcome = outcomes.into_iter().next().unwrap_or_else(|| Err(Reason::Malformed.into()));
@@ -331,9 +342,8 @@ async fn submit_one(
     node: &Arc<Node>,
     compose: impl Fn(&Node, &Directory, &SigningKey) -> Result<Verified, NotShared> + Send + Sync + 'static,
 ) -> Result<Result<RecordId, NotShared>, Fault> {
-    let outcomes = submit_signed(node, move |node, directory, signer| {
-        vec![compose(node, directory, signer).map(|record| vec![Submission { record, key: None }])]
-    });
+    let outcomes =
+        submit_signed(node, move |node, directory, signer| vec![compose(node, directory, signer).map(Together::one)]);
     let outcome = outcomes.await?.into_iter().next().unwrap_or_else(|| Err(Reason::Malformed.into()));
     Ok(outcome.and_then(|shared| shared.first().map(|s| s.id).ok_or_else(|| Reason::Malformed.into())))
 }
@@ -344,7 +354,29 @@ fn everyone(node: &Node, directory: &Directory) -> Vec<AgencyId> {
     if all.is_empty() { vec![node.me.clone()] } else { all }
 }
 
-pub(crate) type Composed = Result<Vec<Submission>, NotShared>;
+/// Records that stand or fall together.
+pub(crate) struct Together {
+    /// The records, in the order in which they get their leaves.
+    pub(crate) records: Vec<Submission>,
+    /// What the ledger says of who released them, and of which record. It stands behind them, in the same transaction.
+    pub(crate) decided: Option<(RecordId, Act)>,
+}
+
+impl Together {
+    /// One record, of which the ledger says nothing but that it was authored.
+    pub(crate) fn one(record: Verified) -> Self {
+        Self { records: vec![Submission { record, key: None }], decided: None }
+    }
+
+    /// What a caller releases, of which the ledger says by whom when it is an officer. The first record stands for all.
+    pub(crate) fn by(node: &Node, caller: &Caller, records: Vec<Submission>) -> Self {
+        let act = caller.officer.is_some().then(|| caller.act(How::Release, node.gate.hash()));
+        let decided = records.first().map(|first| first.record.id()).zip(act);
+        Self { records, decided }
+    }
+}
+
+pub(crate) type Composed = Result<Together, NotShared>;
 
 /// Signs away from the asynchronous threads and submits, again if the register changes meanwhile.
 pub(crate) async fn submit_signed(
@@ -368,12 +400,13 @@ pub(crate) async fn submit_signed(
 
 /// Submits what was signed; nothing when the register has changed and all must be signed again.
 async fn submit(node: &Arc<Node>, signed: Vec<Composed>) -> Result<Option<Vec<Outcome>>, Fault> {
-    let mut submissions = Vec::with_capacity(signed.len());
+    let (mut submissions, mut decided) = (Vec::with_capacity(signed.len()), Vec::new());
     let mut pending: Vec<Result<Vec<Vec<AgencyId>>, NotShared>> = Vec::with_capacity(signed.len());
     for composed in signed {
-        pending.push(composed.map(|records| {
-            let audiences = records.iter().map(|s| s.record.header().audience.clone()).collect();
-            submissions.extend(records);
+        pending.push(composed.map(|together| {
+            let audiences = together.records.iter().map(|s| s.record.header().audience.clone()).collect();
+            submissions.extend(together.records);
+            decided.extend(together.decided);
             audiences
         }));
     }
@@ -384,7 +417,13 @@ async fn submit(node: &Arc<Node>, signed: Vec<Composed>) -> Result<Option<Vec<Ou
         let at_ms = clock::now_ms();
         let result = core.exchange.submit(submissions, &policy, at_ms, &mut core.random, &core.store);
         match refusal(result)? {
-            Ok((batch, ids)) => core.apply(batch).map(|()| Ok(ids)),
+            Ok((batch, ids)) => {
+                core.apply(batch)?;
+                // What was submitted before under the same key is not released once more.
+                decided.retain(|(record, _)| ids.contains(record));
+                note_decisions(core, &decided, at_ms)?;
+                Ok(Ok(ids))
+            }
             Err(refusal) => Ok(Err(refusal)),
         }
     });
@@ -415,6 +454,17 @@ async fn submit(node: &Arc<Node>, signed: Vec<Composed>) -> Result<Option<Vec<Ou
     Ok(Some(pending.into_iter().map(|p| p.and_then(&mut outcome)).collect()))
 }
 
+/// Notes who released what, in the transaction in which it is released.
+pub(crate) fn note_decisions(core: &mut Core, decided: &[(RecordId, Act)], at_ms: u64) -> Result<(), Fault> {
+    for (record, act) in decided {
+        let mut salt = [0; 16];
+        core.random.fill_bytes(&mut salt);
+        let batch = core.exchange.note(Leaf::about(What::Decision, record, at_ms, &act.to_detail(), salt));
+        core.apply(batch)?;
+    }
+    Ok(())
+}
+
 /// The places of reports whose key came before with another report. Whoever hands the same one in again gets its id again; what is
 /// new under an old key must not be taken for shared.
 async fn taken_keys(
@@ -442,13 +492,15 @@ async fn taken_keys(
 }
 
 /// Makes the records of one envelope: attachments, the report, and one set for each recipient if the audience is hidden.
-fn compose(
+/// `second` says whether a second officer approved it.
+pub(crate) fn compose(
     node: &Node,
     caller: &Caller,
     directory: &Directory,
     signer: &SigningKey,
     envelope: &Envelope,
     attachments: &[Attachment],
+    second: bool,
 ) -> Composed {
     let chain = directory.chain();
     let mut audience = chain.resolve(&envelope.to).map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
@@ -475,8 +527,8 @@ fn compose(
         author: &node.me,
         expires: envelope.expires,
         permitted_to: &[],
-        notice: envelope.body.report_type == ReportType::Notice,
-        second: false,
+        notice: four_eyes::is_notice(&envelope.body),
+        second,
         me: &node.me,
         register: chain.current(),
         now_s: clock::now_s(),
@@ -513,10 +565,17 @@ fn compose(
     }
     // The report stands first in what is told of the envelope.
     submissions.reverse();
-    Ok(submissions)
+    let act = four_eyes::released(node, caller, directory, envelope, second);
+    let reports = submissions.iter().filter(|s| s.record.header().kind == Report::KIND).map(|s| s.record.id());
+    let reports: Vec<_> = reports.collect();
+    let decided = act.zip(reports.first().copied()).map(|(mut act, first)| {
+        act.records = (reports.len() > 1).then(|| reports[1..].to_vec());
+        (first, act)
+    });
+    Ok(Together { records: submissions, decided })
 }
 
-fn handling_of(envelope: &Envelope) -> Handling {
+pub(crate) fn handling_of(envelope: &Envelope) -> Handling {
     let mut codes = envelope.codes.clone();
     codes.sort_unstable();
     codes.dedup();

@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod bulk;
+mod drafts;
 mod evidence;
 mod get;
 mod identifier;
@@ -16,6 +17,7 @@ mod share;
 mod status;
 mod store;
 mod track;
+mod uses;
 
 use std::io::{IsTerminal, Read};
 use std::path::Path;
@@ -76,6 +78,11 @@ async fn ask(client: &Client, command: Command, output: Output) -> anyhow::Resul
             membership::join(client, invitation.trim(), wait, timeout, output).await
         }
         Command::Share(options) => share::run(client, *options, output).await,
+        Command::Draft(what) => drafts::run(client, what, output).await,
+        Command::Preview(options) => drafts::preview(client, *options, output).await,
+        Command::Uses(options) => uses::uses(client, &options, output).await,
+        Command::WhoKnew(options) => uses::who_knew(client, &options, output).await,
+        Command::Replay(options) => uses::replay(client, &options, output).await,
         Command::Inbox(options) => records::inbox(client, &options, output).await,
         Command::Show { record, raw } => records::show(client, &record, raw.as_deref(), output).await,
         Command::Track(options) => track::run(client, &options, output).await,

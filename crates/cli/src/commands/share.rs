@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use anyhow::Context as _;
-use axum::body::Body;
 use http::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 use mufakat_node::net::local_client::body_from_reader;
@@ -16,7 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::bulk;
 use crate::args::ShareArgs;
-use crate::client::{Client, JSON, OCTETS, escape, json_of};
+use crate::client::{Client, OCTETS, escape, json_of};
 use crate::envelope::{self, Handling};
 use crate::failure::{Failure, refused};
 use crate::output::{Output, Table, join};
@@ -27,25 +26,15 @@ const PROGRESS_BYTES_MIN: u64 = 4 << 20;
 
 /// Shares one report, or with `--ndjson` many.
 pub(super) async fn run(client: &Client, args: ShareArgs, output: Output) -> anyhow::Result<()> {
-    let mut about = Vec::new();
-    for record in &args.handling.about {
-        about.push(client.record_id(record).await?);
-    }
-    let handling = Handling::new(&args.handling, about, when::now_s());
+    let handling = handling(client, &args).await?;
     let source = args.file.as_deref().unwrap_or(Path::new("-"));
     if args.ndjson {
         let lines = envelope::Lines::new(&handling, args.batch.clone())?;
         let patience = args.batch.is_some().then_some(args.retry);
         return bulk::run(client, source, lines, patience, output).await;
     }
-    let report = envelope::report(&super::input(source)?, args.title.as_deref())?;
-    let mut attachments = Vec::new();
-    for file in &args.attach {
-        attachments.push(upload(client, file).await.with_context(|| format!("while attaching {}", file.display()))?);
-    }
-    let envelope = serde_json::to_vec(&handling.envelope(&report, &attachments, args.key.as_deref()))?;
-    let response = client.request(Method::POST, "/api/v1/records", Some(JSON), Body::from(envelope)).await?;
-    let answer = json_of(response).await?;
+    let envelope = envelope_of(client, &args, &handling).await?;
+    let answer = client.post("/api/v1/records", &envelope).await?;
     if !answer["refused"].is_null() {
         return Err(Failure::Problem(answer["refused"].clone()).into());
     }
@@ -53,7 +42,32 @@ pub(super) async fn run(client: &Client, args: ShareArgs, output: Output) -> any
     Ok(())
 }
 
-fn words(answer: &Value) -> String {
+/// The envelope that the options for one report say. Its attachments are handed to the node.
+pub(super) async fn envelope(client: &Client, args: &ShareArgs) -> anyhow::Result<Value> {
+    let handling = handling(client, args).await?;
+    envelope_of(client, args, &handling).await
+}
+
+async fn handling(client: &Client, args: &ShareArgs) -> anyhow::Result<Handling> {
+    let mut about = Vec::new();
+    for record in &args.handling.about {
+        about.push(client.record_id(record).await?);
+    }
+    Ok(Handling::new(&args.handling, about, when::now_s()))
+}
+
+async fn envelope_of(client: &Client, args: &ShareArgs, handling: &Handling) -> anyhow::Result<Value> {
+    let source = args.file.as_deref().unwrap_or(Path::new("-"));
+    let report = envelope::report(&super::input(source)?, args.title.as_deref())?;
+    let mut attachments = Vec::new();
+    for file in &args.attach {
+        attachments.push(upload(client, file).await.with_context(|| format!("while attaching {}", file.display()))?);
+    }
+    Ok(serde_json::to_value(handling.envelope(&report, &attachments, args.key.as_deref()))?)
+}
+
+/// What was shared, in words.
+pub(super) fn words(answer: &Value) -> String {
     let mut table = Table::new(&["record", "audience"]);
     for record in answer["records"].as_array().into_iter().flatten() {
         table.row([record["id"].as_str().unwrap_or_default().to_owned(), join(&record["audience"])]);
@@ -121,7 +135,6 @@ fn media_type(name: &str) -> &'static str {
     match extension.as_str() {
         "csv" => "text/csv",
         "geojson" => "application/geo+json",
-        "htm" | "html" => "text/html",
         "jpg" | "jpeg" => "image/jpeg",
         "json" => "application/json",
         "mp4" => "video/mp4",

@@ -8,6 +8,7 @@
 mod content;
 mod fetch;
 mod files;
+mod sniff;
 mod upload;
 #[cfg(test)]
 mod whole;
@@ -126,6 +127,18 @@ async fn hold(node: &Node, names: Vec<Digest>, to: AgencyId, until_s: u64) -> Re
         Ok(())
     });
     held.await
+}
+
+/// Holds the chunks of what somebody here has not shared yet, until a time in seconds since 1970.
+pub(crate) async fn hold_for_us(node: &Node, attachments: &[Attachment], until_s: u64) -> Result<(), Fault> {
+    let names: Vec<Digest> = attachments.iter().flat_map(Attachment::chunk_names).collect();
+    if names.is_empty() { Ok(()) } else { hold(node, names, node.me.clone(), until_s).await }
+}
+
+/// Whether every chunk of these attachments is here. It looks at the disk.
+pub(crate) fn are_here(node: &Node, attachments: &[Attachment]) -> bool {
+    let files = Files::of(&node.dir);
+    attachments.iter().flat_map(Attachment::chunk_names).all(|name| files.has(&name))
 }
 
 /// Deletes the files of chunks that nobody needs any longer, and what interrupted work left.

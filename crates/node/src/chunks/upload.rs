@@ -4,16 +4,18 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use mufakat_record::attachment::{ATTACHMENT_BYTES_MAX, CHUNK_BYTES, CHUNK_OVERHEAD, ChunkKey};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::{AgencyId, Digest, Handling, Header, KeyId, ThreadId, cbor};
 
 use super::files::Files;
+use super::sniff::{self, SNIFFED_BYTES, Wrong};
 use super::{blocking, fault, hold};
 use crate::clock;
 use crate::node::Node;
@@ -25,6 +27,8 @@ pub(super) const KEPT_S: u64 = 24 * 3600;
 const HELD_S: u64 = KEPT_S + 3600;
 /// How many uploads may wait for their share.
 const WAITING_MAX: usize = 1024;
+/// How long the next piece of a file may take.
+const STALL_MAX: Duration = Duration::from_secs(60);
 
 /// A file that was taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +51,20 @@ pub(crate) enum NotTaken {
     /// Its name or media type cannot stand in a record.
     #[error("a name has 1 to 255 bytes without slashes and control characters; a media type has 3 to 127 bytes")]
     BadName,
+    /// It runs when somebody opens it, and is declared to be something else than bytes.
+    #[error("it is {0}, which can run: declare it as application/octet-stream, so that nothing opens it by itself")]
+    Active(String),
+    /// It is not what it is declared to be.
+    #[error("it is declared as {declared} and looks like {found}")]
+    OtherType {
+        /// What it is declared to be.
+        declared: String,
+        /// What it looks like.
+        found: String,
+    },
+    /// Nothing came for too long.
+    #[error("nothing came for {STALL_MAX:?}")]
+    Stalled,
     /// The sender broke off.
     #[error("the file ended before it was complete")]
     CutOff,
@@ -74,6 +92,7 @@ pub(crate) async fn take_in<E>(
     if blocking(move || counting.expire_uploads(KEPT_S)).await?.map_err(fault)? >= WAITING_MAX {
         return Err(NotTaken::TooMany);
     }
+    let body = sniffed(&attachment.media_type, body, STALL_MAX).await?;
     let bytes_max = node.config.limits.api_attachment_bytes_max.min(ATTACHMENT_BYTES_MAX);
     let keep = |names| hold(node, names, node.me.clone(), clock::now_s() + HELD_S);
     let unfinished = Arc::new(Unfinished::new(files.clone()));
@@ -133,6 +152,37 @@ fn can_be_shared(attachment: &Attachment, me: &AgencyId) -> bool {
     attachment.is_sound(&header)
 }
 
+/// The same pieces, after the first of them were found to be what they are declared to be. The next piece may take so long.
+async fn sniffed<E>(
+    declared: &str,
+    body: impl Stream<Item = Result<Bytes, E>> + Send,
+    stall_max: Duration,
+) -> Result<impl Stream<Item = Result<Bytes, NotTaken>> + Send, NotTaken> {
+    let body = Box::pin(body);
+    let mut body = Box::pin(stream::unfold(body, move |mut body| async move {
+        let piece = match tokio::time::timeout(stall_max, body.next()).await {
+            Ok(piece) => piece?.map_err(|_| NotTaken::CutOff),
+            Err(_) => Err(NotTaken::Stalled),
+        };
+        Some((piece, body))
+    }))
+    // The end may be met while the beginning is looked at, and is then asked for once more.
+    .fuse();
+    let (mut head, mut pieces) = (Vec::new(), Vec::new());
+    while head.len() < SNIFFED_BYTES
+        && let Some(piece) = body.next().await
+    {
+        let piece = piece?;
+        head.extend_from_slice(&piece[..piece.len().min(SNIFFED_BYTES - head.len())]);
+        pieces.push(Ok(piece));
+    }
+    sniff::check(declared, &head).map_err(|wrong| match wrong {
+        Wrong::Active(what) => NotTaken::Active(what),
+        Wrong::Other { declared, found } => NotTaken::OtherType { declared, found },
+    })?;
+    Ok(stream::iter(pieces).chain(body))
+}
+
 /// What came of sealing a whole file.
 #[derive(Debug)]
 struct Sealed {
@@ -142,9 +192,9 @@ struct Sealed {
 }
 
 /// Seals what comes, in chunks, and writes them. No more than one chunk is in memory.
-async fn seal_all<E, K: Future<Output = Result<(), Fault>>>(
+async fn seal_all<K: Future<Output = Result<(), Fault>>>(
     unfinished: &Arc<Unfinished>,
-    body: impl Stream<Item = Result<Bytes, E>> + Send,
+    body: impl Stream<Item = Result<Bytes, NotTaken>> + Send,
     bytes_max: u64,
     key: &[u8; 32],
     keep: impl Fn(Vec<Digest>) -> K,
@@ -153,7 +203,7 @@ async fn seal_all<E, K: Future<Output = Result<(), Fault>>>(
     let mut bench = Bench::new(key);
     let (mut size, mut names) = (0, Vec::new());
     loop {
-        let piece = body.next().await.transpose().map_err(|_| NotTaken::CutOff)?;
+        let piece = body.next().await.transpose()?;
         let last = piece.is_none();
         let mut piece = piece.unwrap_or_default();
         size += piece.len() as u64;
@@ -252,10 +302,6 @@ impl Drop for Unfinished {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use futures_util::stream;
-
     use super::super::content::Unreadable;
     use super::super::content::tests::read_all;
     use super::super::files::check_chunks;
@@ -273,7 +319,7 @@ mod tests {
     }
 
     /// Pieces as they come from a socket: of sizes that have nothing to do with those of chunks.
-    fn pieces(content: &[u8], size: usize) -> impl Stream<Item = Result<Bytes, ()>> + Send + use<> {
+    fn pieces(content: &[u8], size: usize) -> impl Stream<Item = Result<Bytes, NotTaken>> + Send + use<> {
         let pieces: Vec<_> = content.chunks(size).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         stream::iter(pieces)
     }
@@ -319,13 +365,38 @@ mod tests {
         let folder = folder();
         let files = Files::of(folder.path());
         let content = some_bytes(2 * CHUNK_BYTES + 5);
-        let broken = pieces(&content, 70_001).chain(stream::iter([Err(())]));
+        let broken = pieces(&content, 70_001).chain(stream::iter([Err(NotTaken::CutOff)]));
         let unfinished = Arc::new(Unfinished::new(files.clone()));
         let cut = seal_all(&unfinished, broken, 10 << 20, &KEY, no_hold).await;
         assert_eq!(cut.unwrap_err(), NotTaken::CutOff);
         assert!(!left(folder.path()).is_empty());
         drop(unfinished);
         assert!(left(folder.path()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_stalls_or_is_something_else_leaves_nothing() {
+        let folder = folder();
+        let files = Files::of(folder.path());
+        let content = some_bytes(2 * CHUNK_BYTES);
+        let stall_max = Duration::from_millis(100);
+        let stuck = pieces(&content, 70_001).chain(stream::pending());
+        let stuck = sniffed("application/octet-stream", stuck, stall_max).await.unwrap();
+        let unfinished = Arc::new(Unfinished::new(files.clone()));
+        let sealed = seal_all(&unfinished, stuck, 10 << 20, &KEY, no_hold).await;
+        assert_eq!(sealed.err(), Some(NotTaken::Stalled));
+        assert!(!left(folder.path()).is_empty());
+        drop(unfinished);
+        assert!(left(folder.path()).is_empty());
+        // Before anything was written.
+        let silent = sniffed("text/plain", stream::pending::<Result<Bytes, ()>>(), stall_max).await;
+        assert_eq!(silent.err(), Some(NotTaken::Stalled));
+        let page = pieces(b"<html>EXERCISE</html>", 3);
+        assert_eq!(sniffed("text/plain", page, stall_max).await.err(), Some(NotTaken::Active("text/html".to_owned())));
+        // Nothing of what was looked at is lost.
+        let whole = sniffed("text/plain", pieces(&[b'a'; 3 * SNIFFED_BYTES], 1000), stall_max).await.unwrap();
+        let sizes: Vec<_> = whole.map(|piece| piece.unwrap().len()).collect().await;
+        assert_eq!(sizes.iter().sum::<usize>(), 3 * SNIFFED_BYTES);
     }
 
     #[tokio::test]

@@ -10,19 +10,15 @@ use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::draft::{DRAFT_ABOUT_MAX, DRAFT_ATTACHMENTS_MAX, Draft};
 use mufakat_record::kinds::draft_step::{DraftStep, Step};
 use mufakat_record::kinds::report::Report;
-use mufakat_record::{
-    AUDIENCE_MAX, Header, How, RecordId, Reference, Relation, Role, SigningKey, Verified,
-};
+use mufakat_record::{AUDIENCE_MAX, Header, RecordId, Reference, Relation, Role, SigningKey, Verified};
 use mufakat_store::{Queries, Sqlite};
 use mufakat_views::Rows;
 use mufakat_views::drafts::{self as view, State};
 use serde_json::Value;
 
-use super::four_eyes::{self, Demand};
-use super::together::{self, Together};
-use super::Caller;
+use super::{Caller, four_eyes, together};
 use crate::node::Node;
-use crate::share::{self, Envelope, NotShared, Shared};
+use crate::share::{self, Envelope, NotShared, Shared, Together};
 use crate::writer::Fault;
 use crate::{chunks, clock};
 
@@ -42,13 +38,6 @@ pub(crate) struct Opened {
     pub(crate) row: Value,
 }
 
-impl Opened {
-    /// Why a second officer must approve it, if one must.
-    pub(crate) fn demand(&self) -> Option<Demand> {
-        four_eyes::four_eyes_needed(&self.draft.handling, &self.report)
-    }
-}
-
 type Done<T> = Result<Result<T, NotShared>, Fault>;
 
 /// Puts a draft on record, in the place of an earlier one if that is named. Gives its id.
@@ -58,6 +47,10 @@ pub(crate) async fn write(
     envelope: Envelope,
     replaces: Option<RecordId>,
 ) -> Done<RecordId> {
+    if let Some(id) = share::not_found(node, caller, std::slice::from_ref(&envelope)).await?.first() {
+        let why = format!("`about` names {id}, and there is no such record here");
+        return Ok(Err(NotShared::new("unknown-record", why)));
+    }
     let mut attachments = Vec::with_capacity(envelope.attachments.len());
     for upload in &envelope.attachments {
         match chunks::uploaded(node, upload) {
@@ -79,8 +72,14 @@ pub(crate) async fn write(
         directory.chain().resolve(&envelope.to).map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
         let handling = share::handling_of(&envelope);
         // For the agency alone, under the handling of what it is to become: who may not read that does not read this.
-        let mut header =
-            share::header_for(node, directory, Draft::KIND, vec![node.me.clone()], handling.clone(), share::new_thread());
+        let mut header = share::header_for(
+            node,
+            directory,
+            Draft::KIND,
+            vec![node.me.clone()],
+            handling.clone(),
+            share::new_thread(),
+        );
         header.references = replaces.iter().map(|id| Reference { relation: Relation::Corrects, record: *id }).collect();
         // What the report lacks is told in the words in which a share would tell it.
         share::sign(Header { kind: Report::KIND.to_owned(), ..header.clone() }, &envelope.body, signer)?;
@@ -97,7 +96,7 @@ pub(crate) async fn write(
             about: (!envelope.about.is_empty()).then(|| envelope.about.clone()),
         };
         let record = share::sign(header, &draft, signer)?;
-        Ok(Together { records: vec![Submission { record, key: None }], decided: None })
+        Ok(Together::one(record))
     };
     let fits = move |store: &Sqlite| match replaces {
         Some(id) => fits(store, &id, |state, _| {
@@ -123,9 +122,7 @@ pub(crate) async fn submit(node: &Arc<Node>, caller: &Caller, opened: &Opened) -
 
 /// Gives a draft up: its author, a supervisor, or the agency itself.
 pub(crate) async fn discard(node: &Arc<Node>, caller: &Caller, opened: &Opened) -> Done<RecordId> {
-    let may = caller.officer.is_none()
-        || caller.officer == opened.draft.by
-        || caller.roles.contains(&Role::Supervisor);
+    let may = caller.officer.is_none() || caller.officer == opened.draft.by || caller.roles.contains(&Role::Supervisor);
     if !may {
         return Ok(Err(NotShared::new("not-the-author", "only its author or a supervisor discards a draft")));
     }
@@ -149,7 +146,7 @@ pub(crate) async fn decide(
         return Ok(Err(same_officer()));
     }
     let approving = decision == Decision::Approve;
-    let checks = match four_eyes::checks(four_eyes::questions(opened.demand()), answers, approving) {
+    let checks = match four_eyes::checks(four_eyes::questions(&opened.report), answers, approving) {
         Ok(checks) => checks,
         Err((rule, why)) => return Ok(Err(NotShared::new(rule, why))),
     };
@@ -158,7 +155,7 @@ pub(crate) async fn decide(
     let id = draft.id();
     let compose = move |node: &Node, directory: &Directory, signer: &SigningKey| {
         let record = share::sign(about(node, directory, Approval::KIND, &draft), &approval, signer)?;
-        Ok(Together { records: vec![Submission { record, key: None }], decided: None })
+        Ok(Together::one(record))
     };
     let fits = move |store: &Sqlite| {
         fits(store, &id, |state, _| match state {
@@ -171,52 +168,50 @@ pub(crate) async fn decide(
 
 /// Releases a draft: its records go to their audience in the transaction that says so.
 pub(crate) async fn release(node: &Arc<Node>, caller: &Caller, opened: &Opened) -> Done<Vec<Shared>> {
-    let demand = opened.demand();
-    let is_officer = caller.officer.is_some();
-    if let Some(demand) = demand.filter(|_| is_officer) {
-        if !four_eyes::is_another(caller, opened.draft.by.as_ref()) {
-            return Ok(Err(same_officer()));
-        }
-        if State::of(&opened.row) != Some(State::Approved) {
-            return Ok(Err(NotShared::new("four-eyes", format!("{}: {}", demand.rule(), demand.why()))));
-        }
-    }
-    let (who, draft) = (caller.clone(), opened.clone());
     let id = opened.record.id();
+    let before = State::of(&opened.row);
+    if let Some(Err(no)) = before.map(|state| still_open(state, &opened.row)) {
+        return Ok(Err(no));
+    }
+    let needed = four_eyes::needed(node, &node.directory(), &envelope(opened));
+    if needed && !four_eyes::is_another(caller, opened.draft.by.as_ref()) {
+        return Ok(Err(same_officer()));
+    }
+    let is_officer = caller.officer.is_some();
+    // What was approved stays so; whether it is still to be released is asked once more below.
+    let second = before == Some(State::Approved);
+    let (who, draft) = (caller.clone(), opened.clone());
     let compose = move |node: &Node, directory: &Directory, signer: &SigningKey| {
-        let envelope = envelope(&draft);
         let attachments = draft.draft.attachments.as_deref().unwrap_or_default();
         if !chunks::are_here(node, attachments) {
             let why = "its files are no longer held here; upload them again with another draft";
             return Err(NotShared::new("attachment-gone", why));
         }
-        let mut records = share::compose(node, &who, directory, signer, &envelope, attachments)?;
-        let reports = records.iter().filter(|s| s.record.header().kind == Report::KIND).map(|s| s.record.id());
-        let reports: Vec<RecordId> = reports.collect();
-        let step = DraftStep { by: who.officer.clone(), step: Step::Released, records: Some(reports.clone()) };
+        let mut whole = share::compose(node, &who, directory, signer, &envelope(&draft), attachments, second)?;
+        let reports = whole.records.iter().filter(|s| s.record.header().kind == Report::KIND);
+        let reports: Vec<RecordId> = reports.map(|s| s.record.id()).collect();
+        let step = DraftStep { by: who.officer.clone(), step: Step::Released, records: Some(reports) };
         let record = share::sign(about(node, directory, DraftStep::KIND, &draft.record), &step, signer)?;
-        records.push(Submission { record, key: None });
-        let decided = reports.first().map(|first| (*first, released(node, &who, demand, &reports)));
-        Ok(Together { records, decided })
+        whole.records.push(Submission { record, key: None });
+        Ok(whole)
     };
     let fits = move |store: &Sqlite| {
         fits(store, &id, |state, row| {
-            if !row["replaced_by"].is_null() {
-                return Err(NotShared::new("wrong-state", "another draft was made from this one; release that"));
-            }
-            match state {
-                State::Draft if demand.is_none() || !is_officer => Ok(()),
-                State::Submitted if !is_officer => Ok(()),
-                State::Approved => Ok(()),
-                State::Draft | State::Submitted => Err(wrong_state(state, "waits for a second officer")),
-                other => Err(wrong_state(other, "is not released")),
+            still_open(state, row)?;
+            let alone = !is_officer || (state == State::Draft && !needed);
+            if state == State::Approved || alone {
+                Ok(())
+            } else {
+                Err(wrong_state(state, "waits for a second officer"))
             }
         })
     };
-    let outcome = together::submit(node, compose, fits).await?;
-    let ids = match outcome {
+    let ids = match together::submit(node, compose, fits).await? {
         Ok(ids) => ids,
-        Err(no) => return Ok(Err(no)),
+        Err(no) => {
+            share::note_refusal(node, caller, Some(id), &no).await?;
+            return Ok(Err(no));
+        }
     };
     let shown = node.read(move |reader| {
         let mut shared = Vec::new();
@@ -228,23 +223,6 @@ pub(crate) async fn release(node: &Arc<Node>, caller: &Caller, opened: &Opened) 
         Ok(shared)
     });
     Ok(Ok(shown.await?))
-}
-
-/// What the ledger says of a release.
-pub(crate) fn released(
-    node: &Node,
-    caller: &Caller,
-    demand: Option<Demand>,
-    records: &[RecordId],
-) -> mufakat_record::Act {
-    let mut act = caller.act(How::Release, node.gate.hash());
-    act.records = records.get(1..).filter(|others| !others.is_empty()).map(<[RecordId]>::to_vec);
-    // The agency itself did without a second officer, or an officer had one.
-    act.note = demand.map(|demand| {
-        let how = if caller.officer.is_some() { "approved" } else { "at the socket" };
-        format!("{}: {how}", demand.rule())
-    });
-    act
 }
 
 /// A draft, if there is one with this id.
@@ -292,7 +270,7 @@ async fn step(
     let id = draft.id();
     let compose = move |node: &Node, directory: &Directory, signer: &SigningKey| {
         let record = share::sign(about(node, directory, DraftStep::KIND, &draft), &body, signer)?;
-        Ok(Together { records: vec![Submission { record, key: None }], decided: None })
+        Ok(Together::one(record))
     };
     one(together::submit(node, compose, move |store| fits(store, &id, &ask)).await)
 }
@@ -336,6 +314,17 @@ fn one(outcome: Result<Result<Vec<RecordId>, NotShared>, Fault>) -> Done<RecordI
     let ids = outcome?;
     // One record was submitted.
     Ok(ids.and_then(|ids| ids.first().copied().ok_or_else(|| NotShared::from(mufakat_record::Reason::Malformed))))
+}
+
+/// Whether a draft can still be released, if whoever has to approves it.
+fn still_open(state: State, row: &Value) -> Result<(), NotShared> {
+    if !row["replaced_by"].is_null() {
+        return Err(NotShared::new("wrong-state", "another draft was made from this one; release that"));
+    }
+    match state {
+        State::Draft | State::Submitted | State::Approved => Ok(()),
+        State::Rejected | State::Released | State::Discarded => Err(wrong_state(state, "is not released")),
+    }
 }
 
 fn same_officer() -> NotShared {

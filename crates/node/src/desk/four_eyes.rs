@@ -3,53 +3,71 @@
 //! A second officer is another one than the author. Whoever is at the node's socket is the agency itself and may do without;
 //! the ledger then says so.
 
+use mufakat_exchange::Directory;
+use mufakat_record::kinds::Body;
 use mufakat_record::kinds::approval::Check;
 use mufakat_record::kinds::report::{Report, ReportType};
-use mufakat_record::{Code, Handling, OfficerId, Tlp};
+use mufakat_record::{Act, Code, How, OfficerId, Tlp};
 
-use super::Caller;
+use super::{Caller, Via};
+use crate::clock;
+use crate::gate::{Action, Request};
+use crate::node::Node;
+use crate::share::{self, Envelope};
 
-/// Why a second officer is demanded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Demand {
-    /// It is a notice (INTERPOL's rules on the processing of data, article 86: a legal review before publication).
-    Notice,
-    /// It is TLP:RED.
-    Red,
-    /// It carries a code that restricts its use: H1, H2 or H3.
-    Codes,
+/// The rule of the gate that demands a second officer.
+pub(crate) const RULE: &str = "four-eyes";
+
+/// Whether a report is a notice, of which a second officer answers for neutrality and rights.
+pub(crate) fn is_notice(report: &Report) -> bool {
+    report.report_type == ReportType::Notice
 }
 
-impl Demand {
-    /// The name of the rule.
-    pub(crate) fn rule(self) -> &'static str {
-        match self {
-            Demand::Notice => "four-eyes-notice",
-            Demand::Red => "four-eyes-red",
-            Demand::Codes => "four-eyes-codes",
-        }
-    }
-
-    /// The same in words.
-    pub(crate) fn why(self) -> &'static str {
-        match self {
-            Demand::Notice => "a notice is released only after a second officer answered the questions on neutrality and rights",
-            Demand::Red => "a TLP:RED record is released only after a second officer approved it",
-            Demand::Codes => "a record with code H1, H2 or H3 is released only after a second officer approved it",
-        }
-    }
+/// Whether an officer needs a second one to release this: whether the gate would refuse it to any officer for that reason.
+pub(crate) fn needed(node: &Node, directory: &Directory, envelope: &Envelope) -> bool {
+    let register = directory.chain().current();
+    // A name that nobody has is refused by a share in its own words.
+    let Ok(mut audience) = directory.chain().resolve(&envelope.to) else { return false };
+    audience.retain(|to| *to != node.me);
+    let handling = share::handling_of(envelope);
+    // An officer with every role, cleared for everything, for any purpose: what is refused to this one is refused to all.
+    let any_officer = Caller { officer: "any-officer".parse().ok(), via: Via::Session, ..Caller::operator() };
+    let decision = node.gate.decide(&Request {
+        caller: &any_officer,
+        action: Action::Release { named: &envelope.to },
+        kind: Report::KIND,
+        handling: &handling,
+        audience: &audience,
+        author: &node.me,
+        expires: envelope.expires,
+        permitted_to: &[],
+        notice: is_notice(&envelope.body),
+        second: false,
+        me: &node.me,
+        register,
+        now_s: clock::now_s(),
+    });
+    decision.rule == RULE
 }
 
-/// Whether a second officer must approve a report with this handling before it leaves, and why.
-pub(crate) fn four_eyes_needed(handling: &Handling, report: &Report) -> Option<Demand> {
-    let restricts = |codes: &Vec<Code>| codes.iter().any(|code| *code != Code::H0);
-    if report.report_type == ReportType::Notice {
-        Some(Demand::Notice)
-    } else if handling.tlp == Tlp::Red {
-        Some(Demand::Red)
-    } else {
-        handling.codes.as_ref().is_some_and(restricts).then_some(Demand::Codes)
+/// What the ledger says of a release beside the policy's hash: by which officer, and where the agency itself did without the
+/// second officer whom it demands of others, that.
+pub(crate) fn released(
+    node: &Node,
+    caller: &Caller,
+    directory: &Directory,
+    envelope: &Envelope,
+    second: bool,
+) -> Option<Act> {
+    let act = || caller.act(How::Release, node.gate.hash());
+    if caller.officer.is_some() {
+        return Some(Act { note: second.then(|| format!("{RULE}: approved")), ..act() });
     }
+    // Asked only where the default rules demand one: everything that programs share by the thousand passes here.
+    let narrow =
+        envelope.tlp == Tlp::Red || envelope.codes.iter().any(|code| *code != Code::H0) || is_notice(&envelope.body);
+    let alone = narrow && !second && needed(node, directory, envelope);
+    alone.then(|| Act { note: Some(format!("{RULE}: at the socket")), ..act() })
 }
 
 /// Whether a caller can be the second officer for what somebody wrote.
@@ -102,8 +120,8 @@ pub(crate) const QUESTIONS: [Question; 4] = [
 ];
 
 /// What the second officer is asked.
-pub(crate) fn questions(demand: Option<Demand>) -> &'static [Question] {
-    if demand == Some(Demand::Notice) { &QUESTIONS } else { &[] }
+pub(crate) fn questions(report: &Report) -> &'static [Question] {
+    if is_notice(report) { &QUESTIONS } else { &[] }
 }
 
 /// The answers in the order of the questions and in their words. An error names what is wrong; `approving` demands every answer,
@@ -140,48 +158,11 @@ pub(crate) fn checks(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desk::Via;
-
-    fn report(report_type: ReportType) -> Report {
-        Report {
-            report_type,
-            title: "EXERCISE".to_owned(),
-            text: String::new(),
-            entities: None,
-            place: None,
-            time: None,
-            evaluation: None,
-            language: None,
-            source: None,
-        }
-    }
-
-    #[test]
-    fn what_is_narrow_or_a_notice_needs_a_second_officer() {
-        let check = |tlp, codes: &[Code], report_type, expect| {
-            let codes = (!codes.is_empty()).then(|| codes.to_vec());
-            let handling = Handling { codes, ..Handling::with(tlp) };
-            assert_eq!(four_eyes_needed(&handling, &report(report_type)), expect, "{handling:?} {report_type:?}");
-        };
-        for tlp in [Tlp::Clear, Tlp::Green, Tlp::Amber, Tlp::AmberStrict] {
-            check(tlp, &[], ReportType::Incident, None);
-            check(tlp, &[Code::H0], ReportType::Warning, None);
-            for code in [Code::H1, Code::H2, Code::H3] {
-                check(tlp, &[Code::H0, code], ReportType::Information, Some(Demand::Codes));
-            }
-            check(tlp, &[], ReportType::Notice, Some(Demand::Notice));
-        }
-        check(Tlp::Red, &[], ReportType::Seizure, Some(Demand::Red));
-        check(Tlp::Red, &[Code::H1], ReportType::Notice, Some(Demand::Notice));
-    }
 
     #[test]
     fn nobody_is_second_to_oneself() {
-        let officer = |name: &str| Caller {
-            officer: Some(name.parse().unwrap()),
-            via: Via::Session,
-            ..Caller::operator()
-        };
+        let officer =
+            |name: &str| Caller { officer: Some(name.parse().unwrap()), via: Via::Session, ..Caller::operator() };
         let author = "d3-night".parse().ok();
         assert!(!is_another(&officer("d3-night"), author.as_ref()));
         assert!(is_another(&officer("s1-day"), author.as_ref()));
@@ -210,6 +191,6 @@ mod tests {
         }
         let other = [("weather".to_owned(), true)];
         assert_eq!(checks(&QUESTIONS, &other, false).unwrap_err().0, "unknown-check");
-        assert!(checks(questions(Some(Demand::Red)), &[], true).unwrap().is_empty());
+        assert!(checks(&[], &[], true).unwrap().is_empty());
     }
 }

@@ -8,18 +8,24 @@ mod caller;
 mod ceremonies;
 mod classes;
 mod door;
+pub(crate) mod drafts;
 mod enrol;
+pub(crate) mod four_eyes;
 mod listen;
 mod measure;
 pub(crate) mod officers;
 mod oidc;
 mod passkeys;
+pub(crate) mod preview;
+pub(crate) mod replay;
 pub(crate) mod secret;
 pub(crate) mod sessions;
 mod state;
+mod summaries;
 #[cfg(test)]
 mod tests;
 mod time;
+mod together;
 mod uses;
 
 pub(crate) use caller::{Caller, Via};
@@ -30,6 +36,8 @@ pub(crate) use enrol::{NotEnrolled, begin_registration, finish_registration, giv
 pub(crate) use listen::{know, listen};
 pub(crate) use oidc::{begin as begin_oidc, finish as finish_oidc};
 pub(crate) use passkeys::{begin as begin_sign_in, finish as finish_sign_in};
+pub(crate) use replay::Replays;
 pub(crate) use state::Error;
 pub(crate) use state::{Desk, alone, decree, end_sessions, load, run, sign_out};
+pub(crate) use summaries::run as tell_uses;
 pub(crate) use uses::{note, note_operation, note_refusal};

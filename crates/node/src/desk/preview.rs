@@ -1,17 +1,27 @@
 //! What a release would do, before anything of it leaves: who will be able to read it, who will not, and by which rule.
 
-use std::collections::BTreeMap;
-
 use mufakat_exchange::Directory;
-use mufakat_record::AgencyId;
-use serde_json::{Value, json};
+use mufakat_record::kinds::Body;
+use mufakat_record::kinds::report::Report;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::four_eyes;
-use super::Caller;
-use crate::gate::{Action, Named, Request};
+use super::{Caller, four_eyes};
+use crate::clock;
+use crate::gate::{self, Action, Preview, Request};
 use crate::node::Node;
 use crate::share::{self, Envelope, NotShared};
-use crate::clock;
+
+/// What would come of a release.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Previewed {
+    #[serde(flatten)]
+    preview: Preview,
+    /// Whether an officer needs a second one to release it. The decision stands as if that one had approved it.
+    four_eyes: bool,
+    /// How many records it becomes, its files not counted.
+    records: usize,
+}
 
 /// Who will be able to read what an envelope says, who will not, and why.
 pub(crate) fn preview(
@@ -19,66 +29,29 @@ pub(crate) fn preview(
     caller: &Caller,
     directory: &Directory,
     envelope: &Envelope,
-) -> Result<Value, NotShared> {
+) -> Result<Previewed, NotShared> {
     let chain = directory.chain();
-    let register = chain.current();
-    let mut by_name: BTreeMap<AgencyId, &AgencyId> = BTreeMap::new();
-    for name in &envelope.to {
-        let agencies = chain.resolve(std::slice::from_ref(name));
-        let agencies = agencies.map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
-        for agency in agencies {
-            // An agency that is named itself is not there because of its party.
-            if *name == agency || !by_name.contains_key(&agency) {
-                by_name.insert(agency, name);
-            }
-        }
-    }
-    by_name.remove(&node.me);
-    let named: Vec<Named> = envelope.to.iter().filter_map(|name| Named::find(name, register)).collect();
+    let mut audience = chain.resolve(&envelope.to).map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
+    audience.retain(|to| *to != node.me);
     let handling = share::handling_of(envelope);
-    let ask = |audience: &[AgencyId]| {
-        node.gate.decide(&Request {
-            action: Action::Release { named: &named },
-            handling: &handling,
-            audience,
-            author: &node.me,
-            expires: envelope.expires,
-            me: &node.me,
-            register,
-            now_s: clock::now_s(),
-        })
+    let request = Request {
+        caller,
+        action: Action::Release { named: &envelope.to },
+        kind: Report::KIND,
+        handling: &handling,
+        audience: &audience,
+        author: &node.me,
+        expires: envelope.expires,
+        permitted_to: &[],
+        notice: four_eyes::is_notice(&envelope.body),
+        second: true,
+        me: &node.me,
+        register: chain.current(),
+        now_s: clock::now_s(),
     };
-    let whole = ask(&by_name.keys().cloned().collect::<Vec<_>>());
-    let (mut may, mut may_not) = (Vec::new(), Vec::new());
-    for agency in register.members().filter(|agency| agency.id != node.me) {
-        let mut shown = json!({ "agency": agency.id, "name": agency.name, "party": agency.party });
-        let Some(name) = by_name.get(&agency.id) else {
-            shown["rule"] = "not-in-audience".into();
-            shown["why"] = "it is not named, nor is its party or a forum of it".into();
-            may_not.push(shown);
-            continue;
-        };
-        let decision = ask(std::slice::from_ref(&agency.id));
-        if whole.allow && decision.allow {
-            shown["as"] = json!(name);
-            may.push(shown);
-        } else {
-            let decision = if decision.allow { &whole } else { &decision };
-            shown["rule"] = decision.rule.into();
-            shown["why"] = decision.why.as_str().into();
-            may_not.push(shown);
-        }
-    }
-    let demand = four_eyes::four_eyes_needed(&handling, &envelope.body);
-    Ok(json!({
-        "allowed": whole.allow,
-        "rule": (!whole.allow).then_some(whole.rule),
-        "why": (!whole.allow).then_some(&whole.why),
-        "may_read": may,
-        "may_not_read": may_not,
-        "records": if envelope.hidden_audience { by_name.len() } else { 1 },
-        "four_eyes": demand.map(|demand| json!({
-            "rule": demand.rule(), "why": demand.why(), "demanded": caller.officer.is_some(),
-        })),
-    }))
+    Ok(Previewed {
+        preview: gate::preview(&node.gate.policies(), &request),
+        four_eyes: four_eyes::needed(node, directory, envelope),
+        records: if envelope.hidden_audience { audience.len() } else { 1 },
+    })
 }

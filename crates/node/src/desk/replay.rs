@@ -107,11 +107,7 @@ impl Replay {
 
 /// A view as it was when the ledger had so many leaves: one that is there, or one that is made now. It may not be finished when
 /// this returns; whoever wants it asks again.
-pub(crate) async fn replay(
-    node: &Arc<Node>,
-    view: &'static dyn View,
-    leaves: u64,
-) -> Result<Arc<Replay>, NotReplayed> {
+pub(crate) async fn replay(node: &Arc<Node>, view: &'static dyn View, leaves: u64) -> Result<Arc<Replay>, NotReplayed> {
     let (replay, is_new) = find(node, view.name(), leaves)?;
     if is_new {
         tokio::spawn(make(Arc::clone(node), view, Arc::clone(&replay)));

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use super::Caller;
 use crate::gate::{self, Action};
 use crate::node::Node;
-use crate::share::{Composed, NotShared, Outcome, header_for, new_thread, sign, sub_key, submission_key, submit_signed};
+use crate::share::{Composed, NotShared, Outcome, Together, header_for, new_thread, sign, sub_key, submission_key, submit_signed};
 use crate::writer::Fault;
 use crate::{chunks, clock};
 
@@ -187,7 +187,7 @@ fn compose(
     }
     // The request stands first in what is told of it.
     submissions.reverse();
-    Ok(submissions)
+    Ok(Together::by(node, caller, submissions))
 }
 
 /// The records of one set, let through by the gate: attachments first, then what carries them.
@@ -203,7 +203,7 @@ fn signed<B: Body>(
     about: &[RecordId],
     attachments: &[Attachment],
     key: Option<([u8; 32], usize)>,
-) -> Composed {
+) -> Result<Vec<Submission>, NotShared> {
     let register = directory.chain().current();
     let release = Action::Release { named };
     let decision =
@@ -272,7 +272,7 @@ pub(crate) async fn take(
             signed(node, &caller, directory, signer, &partners, header, &body, &moved.about, &attachments, key);
         vec![composed.map(|mut submissions| {
             submissions.reverse();
-            submissions
+            Together::by(node, &caller, submissions)
         })]
     }))
     .await?;

@@ -15,11 +15,11 @@ use mufakat_record::{Act, AgencyId, Handling, How, RecordId, Role, SigningKey, T
 use mufakat_store::{Page, Queries, Reader};
 use mufakat_views::{Rows, used_by, uses};
 
-use super::together::{self, Together};
-use crate::node::Node;
-use crate::share;
-use crate::writer::Fault;
+use super::together;
 use crate::clock;
+use crate::node::Node;
+use crate::share::{self, Together};
+use crate::writer::Fault;
 
 /// How often the clock is looked at while the end of a stretch of time is waited for; it may be set meanwhile.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
@@ -97,13 +97,19 @@ fn gather(
         let row = sent.iter().find(|row| row.body["agency"] == agency.as_str());
         row.map(until_of).unwrap_or_default()
     };
-    let mut gathered =
-        Gathered { epoch: reader.state()?.epoch, until: from, done: false, told: BTreeMap::new() };
+    let mut gathered = Gathered { epoch: reader.state()?.epoch, until: from, done: false, told: BTreeMap::new() };
     let mut originators = HashMap::new();
     let mut after = from.checked_sub(1).map(|last| last.to_be_bytes().to_vec());
     let mut acts = 0;
     loop {
-        let page = Page { view: uses::NAME, after: after.as_deref(), limit: ROWS_AT_ONCE, facets: &[], newest_first: false };
+        let page = Page {
+            view: uses::NAME,
+            after: after.as_deref(),
+            limit: ROWS_AT_ONCE,
+            facets: &[],
+            newest_first: false,
+            classes: None,
+        };
         let rows = reader.view_page(&page)?;
         let last = rows.len() < ROWS_AT_ONCE;
         for row in &rows {
@@ -155,10 +161,7 @@ fn lines_of(
         };
         let Some(originator) = originator.filter(|originator| originator != me) else { continue };
         let purpose = act.purpose.as_deref().map(within).filter(|purpose| !purpose.is_empty());
-        lines.push((
-            originator,
-            Use { record, how: act.how, role: act.role, purpose, count: 1, first: at, last: at },
-        ));
+        lines.push((originator, Use { record, how: act.how, role: act.role, purpose, count: 1, first: at, last: at }));
     }
     Ok(lines)
 }
@@ -224,11 +227,14 @@ async fn say(node: &Arc<Node>, gathered: Gathered) -> Result<Result<(), share::N
             if directory.chain().member(originator).is_none() {
                 continue;
             }
-            let body =
-                UseSummary { ledger: ledger.clone(), from: *from, until: gathered.until, uses: uses.values().cloned().collect() };
+            let body = UseSummary {
+                ledger: ledger.clone(),
+                from: *from,
+                until: gathered.until,
+                uses: uses.values().cloned().collect(),
+            };
             let (handling, audience) = (Handling::with(Tlp::AmberStrict), vec![originator.clone()]);
-            let header =
-                share::header_for(node, directory, UseSummary::KIND, audience, handling, share::new_thread());
+            let header = share::header_for(node, directory, UseSummary::KIND, audience, handling, share::new_thread());
             let key = key(&ledger, originator, *from);
             records.push(Submission { record: share::sign(header, &body, signer)?, key: Some(key) });
         }

@@ -2,26 +2,17 @@
 
 use std::sync::Arc;
 
-use mufakat_exchange::{Directory, Leaf, Refusal, Submission, What};
-use mufakat_record::{Act, RecordId, SigningKey};
+use mufakat_exchange::{Directory, Refusal};
+use mufakat_record::{RecordId, SigningKey};
 use mufakat_store::Sqlite;
-use rand_chacha::rand_core::Rng;
 
 use crate::clock;
 use crate::node::Node;
-use crate::share::NotShared;
+use crate::share::{self, NotShared, Together};
 use crate::writer::{Fault, refusal};
 
 /// How often records are signed again when the register changes under them.
 const TRIES: usize = 3;
-
-/// What is signed together.
-pub(super) struct Together {
-    /// The records, in the order in which they get their leaves.
-    pub(super) records: Vec<Submission>,
-    /// What the ledger says was decided, and of which record. It stands behind them.
-    pub(super) decided: Option<(RecordId, Act)>,
-}
 
 /// Signs and submits records, all or none, in one transaction. `fits` is asked first, within that transaction: it sees every
 /// row as it is then, so of two callers who want what excludes each other, one is refused. Gives the records' ids.
@@ -51,13 +42,7 @@ pub(super) async fn submit(
                 Ok((batch, ids)) => core.apply(batch).map(|()| ids)?,
                 Err(refused) => return Ok(Err(refused)),
             };
-            if let Some((record, act)) = decided {
-                let mut salt = [0; 16];
-                core.random.fill_bytes(&mut salt);
-                let leaf = Leaf::about(What::Decision, &record, at_ms, &act.to_detail(), salt);
-                let batch = core.exchange.note(leaf);
-                core.apply(batch)?;
-            }
+            share::note_decisions(core, decided.as_slice(), at_ms)?;
             Ok(Ok(Ok(ids)))
         });
         match submitted.await? {

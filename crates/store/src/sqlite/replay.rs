@@ -117,3 +117,119 @@ impl Rows for Past<'_> {
         self.past.rows(view, prefix, facet)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mufakat_views::registry::VIEWS;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::conformance::community::{Community, Node, name, send};
+    use crate::{ClassNumber, Page, Queries as _};
+
+    const BYTES_MAX: u64 = 64 << 20;
+
+    fn node(folder: &TempDir, community: &Community, me: &str) -> Node<Sqlite> {
+        let file = folder.path().join(me);
+        Node::start(Sqlite::create(&file, &name(me), Options::default()).unwrap(), community)
+    }
+
+    fn rows_of(reader: &Reader, view: &'static dyn View) -> Vec<Row> {
+        reader.rows(view.name(), &[], None).unwrap()
+    }
+
+    fn view(name: &str) -> usize {
+        VIEWS.iter().position(|view| view.name() == name).unwrap()
+    }
+
+    fn everything(reader: &Reader) -> Vec<Vec<Row>> {
+        VIEWS.iter().map(|view| rows_of(reader, *view)).collect()
+    }
+
+    fn replayed(reader: &Reader, leaves: u64) -> Vec<Vec<Row>> {
+        let one = |view: &&'static dyn View| {
+            let folded = std::cell::Cell::new(0);
+            let past = reader.replay(*view, leaves, BYTES_MAX, |done| folded.set(done)).unwrap();
+            assert_eq!(folded.get(), leaves);
+            rows_of(&past, *view)
+        };
+        VIEWS.iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_view_is_as_it_was_and_what_was_deleted_since_stays_deleted() {
+        let folder = TempDir::new().unwrap();
+        let community = Community::found(&["aa", "bb"]);
+        let (mut a, mut b) = (node(&folder, &community, "aa"), node(&folder, &community, "bb"));
+        let to = name("bb");
+        let (mut seen, mut last) = (Vec::new(), None);
+        for number in 0..4 {
+            last = a.share(vec![a.report(&[&to], &format!("SECRET{number}"), &[])]).unwrap().pop();
+            send(&mut a, &mut b, number + 1, 1);
+            let reader = b.store.reader().unwrap();
+            let leaves = b.exchange.ledger().0;
+            let at_ms = reader.leaf(leaves - 1).unwrap().unwrap().at_ms;
+            seen.push((at_ms, leaves, everything(&reader)));
+        }
+        let reader = b.store.reader().unwrap();
+        for (at_ms, leaves, rows) in &seen {
+            assert_eq!(reader.leaves_at(*at_ms).unwrap(), *leaves);
+            assert_eq!(replayed(&reader, *leaves), *rows);
+        }
+        assert_eq!(reader.leaves_at(0).unwrap(), 0);
+        assert_eq!(reader.leaves_at(u64::MAX >> 1).unwrap(), b.exchange.ledger().0);
+        assert!(replayed(&reader, 0).iter().all(Vec::is_empty));
+
+        // Rows of the past are of the classes that they have now, so that the gate decides on them as on any others.
+        let (inbox_view, leaves) = (VIEWS[view("inbox")], b.exchange.ledger().0);
+        let past = reader.replay(inbox_view, leaves, BYTES_MAX, |_| ()).unwrap();
+        let page = |from: &Reader, classes: &[ClassNumber]| {
+            let page = Page {
+                view: inbox_view.name(),
+                after: None,
+                limit: 10,
+                facets: &[("kind", "report")],
+                newest_first: true,
+                classes: Some(classes),
+            };
+            from.view_page(&page).unwrap()
+        };
+        let class = reader.class_of(&last.unwrap()).unwrap();
+        for classes in [&[][..], &[class], &[class + 1]] {
+            assert_eq!(page(&past, classes), page(&reader, classes), "{classes:?}");
+        }
+        assert!(!page(&past, &[class]).is_empty());
+
+        // What is taken back is gone from the past as well, and nothing else is.
+        let retraction = a.retraction(&[&to], last.unwrap());
+        a.share(vec![retraction]).unwrap();
+        send(&mut a, &mut b, 5, 1);
+        let reader = b.store.reader().unwrap();
+        let (_, leaves, rows) = seen.last().unwrap();
+        let again = replayed(&reader, *leaves);
+        assert!(!format!("{again:?}").contains("SECRET3"));
+        assert!(format!("{again:?}").contains("SECRET2"));
+        let inbox = |rows: &[Vec<Row>]| rows[view("inbox")].iter().filter(|row| row.body["state"] == "current").count();
+        assert_eq!((inbox(rows), inbox(&again)), (4, 3));
+        assert_eq!(again[view("inbox")].iter().filter(|row| row.body["state"] == "deleted").count(), 1);
+    }
+
+    #[test]
+    fn a_replay_takes_no_more_memory_than_it_may() {
+        let folder = TempDir::new().unwrap();
+        let community = Community::found(&["aa", "bb"]);
+        let mut a = node(&folder, &community, "aa");
+        let to = name("bb");
+        for round in 0..20 {
+            let report = |n: usize| a.report(&[&to], &format!("{round} {n}"), &[]);
+            a.share((0..50).map(report).collect()).unwrap();
+        }
+        let reader = a.store.reader().unwrap();
+        let track = &VIEWS[view("track")];
+        let leaves = a.exchange.ledger().0;
+        let small = |leaves| reader.replay(*track, leaves, 400 << 10, |_| ()).map(drop);
+        assert!(small(0).is_ok());
+        assert!(matches!(small(leaves), Err(Error::Full)), "{:?}", small(leaves));
+        assert_eq!(rows_of(&reader.replay(*track, leaves, BYTES_MAX, |_| ()).unwrap(), *track).len(), 1000);
+    }
+}

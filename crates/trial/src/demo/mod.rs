@@ -1,4 +1,4 @@
-//! The demonstration: five agencies of five parties, each a process of its own with its own folder, and seven steps that say
+//! The demonstration: five agencies of five parties, each a process of its own with its own folder, and eight steps that say
 //! what they prove. Every invented text begins with EXERCISE.
 
 mod blind;
@@ -12,6 +12,7 @@ mod relay;
 mod remove;
 mod report;
 mod share;
+mod uses;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,7 +80,7 @@ struct Demo {
 type Action = fn(&mut Demo) -> Result<()>;
 
 /// The steps: their names, what they prove, and what they do.
-const STEPS: [(&str, &str, Action); 7] = [
+const STEPS: [(&str, &str, Action); 8] = [
     ("register", "two parties found the register, three join by invitation, k of n sign each version", found::run),
     ("share", "real incidents go to every agency", share::run),
     ("relay", "a STIX bundle for one agency that is down waits at the hub, and its sender need not be up", relay::run),
@@ -87,6 +88,11 @@ const STEPS: [(&str, &str, Action); 7] = [
     ("take back", "a record is retracted; an agency is removed, and nothing reaches it or comes from it", remove::run),
     ("crash", "sender and recipient are killed in mid-transfer: nothing lost, nothing twice", crash::run),
     ("evidence", "anyone can check, offline; whatever is changed is found by two verifiers", proof::run),
+    (
+        "use log",
+        "a draft is previewed and released; its originator learns how it is used; the desk as it was",
+        uses::run,
+    ),
 ];
 
 /// Runs the demonstration.

@@ -15,7 +15,8 @@ use utoipa_axum::routes;
 use super::problem::{Id, Json, Problem};
 use crate::clock;
 use crate::desk::drafts::{self, Opened};
-use crate::desk::{Caller, four_eyes, preview};
+use crate::desk::preview::{self, Previewed};
+use crate::desk::{Caller, four_eyes};
 use crate::gate::{Action, Request};
 use crate::node::Node;
 use crate::share::{Envelope, Shared};
@@ -39,11 +40,9 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
 #[serde(deny_unknown_fields)]
 struct Write {
     /// What is to be released, as `POST /api/v1/records` takes it, without `key`.
-    #[schema(value_type = Object)]
     envelope: Envelope,
     /// The draft in whose place it stands.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     replaces: Option<RecordId>,
 }
 
@@ -51,7 +50,6 @@ struct Write {
 #[derive(Serialize, ToSchema)]
 struct Made {
     /// Its id.
-    #[schema(value_type = String)]
     id: RecordId,
 }
 
@@ -84,52 +82,40 @@ struct Asked {
     question: &'static str,
 }
 
-/// Why a second officer must approve something.
-#[derive(Serialize, ToSchema)]
-struct FourEyes {
-    /// The name of the rule.
-    rule: &'static str,
-    /// The same in words.
-    why: &'static str,
-    /// What the second officer is asked.
-    checks: Vec<Asked>,
-}
-
 /// A draft with what became of it.
 #[derive(Serialize, ToSchema)]
 struct ShownDraft {
-    #[schema(value_type = String)]
     id: RecordId,
     /// Who wrote it; null when it was handed in at the socket.
-    #[schema(value_type = Option<String>)]
     by: Option<OfficerId>,
     /// What it is to become.
     kind: String,
     /// The agencies, parties and forums that are to get it.
-    #[schema(value_type = Vec<String>)]
     to: Vec<mufakat_record::AgencyId>,
-    #[schema(value_type = Object)]
     handling: Handling,
-    #[schema(value_type = String)]
     thread: ThreadId,
     expires: Option<u64>,
     hidden_audience: bool,
     /// Name, media type and size of each file.
+    #[schema(value_type = Vec<Object>)]
     attachments: Vec<Value>,
-    #[schema(value_type = Vec<String>)]
     about: Vec<RecordId>,
     /// The report.
+    #[schema(value_type = Object)]
     body: Value,
     /// What became of it, as a row of the view `drafts`.
+    #[schema(value_type = Object)]
     progress: Value,
-    /// Whether a second officer must approve it.
-    four_eyes: Option<FourEyes>,
+    /// Whether an officer needs a second one to release it.
+    four_eyes: bool,
+    /// What the second officer is asked.
+    checks: Vec<Asked>,
 }
 
 /// A draft, what became of it, and what the second officer is asked.
 #[utoipa::path(
     get, path = "/api/v1/drafts/{id}", operation_id = "show_draft", tag = "drafts",
-    params(("id" = String, Path, description = "The draft.")),
+    params(("id" = RecordId, Path, description = "The draft.")),
     responses((status = 200, description = "The draft.", body = ShownDraft))
 )]
 async fn show_draft(
@@ -138,9 +124,9 @@ async fn show_draft(
     Id(id): Id,
 ) -> Result<axum::Json<ShownDraft>, Problem> {
     let opened = open(&node, &caller, id).await?;
-    let demand = opened.demand();
-    let checks = four_eyes::questions(demand).iter();
-    let checks: Vec<_> = checks.map(|question| Asked { check: question.name, question: question.words }).collect();
+    let needed = four_eyes::needed(&node, &node.directory(), &drafts::envelope(&opened));
+    let checks = four_eyes::questions(&opened.report).iter();
+    let checks = checks.map(|question| Asked { check: question.name, question: question.words }).collect();
     let body = serde_json::to_value(&opened.report).map_err(|e| Fault::Store(e.to_string()))?;
     let draft = opened.draft;
     Ok(axum::Json(ShownDraft {
@@ -156,7 +142,8 @@ async fn show_draft(
         about: draft.about.unwrap_or_default(),
         body,
         progress: opened.row,
-        four_eyes: demand.map(|demand| FourEyes { rule: demand.rule(), why: demand.why(), checks }),
+        four_eyes: needed,
+        checks,
     }))
 }
 
@@ -166,16 +153,16 @@ async fn open(node: &Arc<Node>, caller: &Caller, id: RecordId) -> Result<Opened,
     if may_read(node, caller, opened.record.header()) { Ok(opened) } else { Err(Problem::not_found()) }
 }
 
-fn may_read(node: &Node, _caller: &Caller, header: &Header) -> bool {
+fn may_read(node: &Node, caller: &Caller, header: &Header) -> bool {
     let directory = node.directory();
     let register = directory.chain().current();
-    node.gate.decide(&Request::about(header, Action::Read, &node.me, register, clock::now_s())).allow
+    node.gate.decide(&Request::about(caller, header, Action::Read, &node.me, register, clock::now_s())).allow
 }
 
 /// Puts a draft before a second officer.
 #[utoipa::path(
     post, path = "/api/v1/drafts/{id}/submit", operation_id = "submit_draft", tag = "drafts",
-    params(("id" = String, Path, description = "The draft.")),
+    params(("id" = RecordId, Path, description = "The draft.")),
     responses((status = 201, description = "It waits for a second officer.", body = Made))
 )]
 async fn submit_draft(
@@ -218,7 +205,7 @@ impl Word {
 /// Approves a draft. The caller is another officer than its author.
 #[utoipa::path(
     post, path = "/api/v1/drafts/{id}/approve", operation_id = "approve_draft", tag = "drafts", request_body = Word,
-    params(("id" = String, Path, description = "The draft.")),
+    params(("id" = RecordId, Path, description = "The draft.")),
     responses((status = 201, description = "It can be released.", body = Made))
 )]
 async fn approve_draft(
@@ -233,7 +220,7 @@ async fn approve_draft(
 /// Rejects a draft. Its author can write another in its place.
 #[utoipa::path(
     post, path = "/api/v1/drafts/{id}/reject", operation_id = "reject_draft", tag = "drafts", request_body = Word,
-    params(("id" = String, Path, description = "The draft.")),
+    params(("id" = RecordId, Path, description = "The draft.")),
     responses((status = 201, description = "It is not released.", body = Made))
 )]
 async fn reject_draft(
@@ -261,7 +248,6 @@ async fn decide(
 #[derive(Serialize, ToSchema)]
 struct Became {
     /// The records; one for each recipient, when the audience is hidden.
-    #[schema(value_type = Vec<Object>)]
     records: Vec<Shared>,
 }
 
@@ -269,7 +255,7 @@ struct Became {
 /// caller is not its author.
 #[utoipa::path(
     post, path = "/api/v1/drafts/{id}/release", operation_id = "release_draft", tag = "drafts",
-    params(("id" = String, Path, description = "The draft.")),
+    params(("id" = RecordId, Path, description = "The draft.")),
     responses((status = 201, description = "It is on its way.", body = Became))
 )]
 async fn release_draft(
@@ -285,7 +271,7 @@ async fn release_draft(
 /// Gives a draft up.
 #[utoipa::path(
     post, path = "/api/v1/drafts/{id}/discard", operation_id = "discard_draft", tag = "drafts",
-    params(("id" = String, Path, description = "The draft.")),
+    params(("id" = RecordId, Path, description = "The draft.")),
     responses((status = 201, description = "It is not released.", body = Made))
 )]
 async fn discard_draft(
@@ -300,14 +286,14 @@ async fn discard_draft(
 /// What releasing a draft would do.
 #[utoipa::path(
     post, path = "/api/v1/drafts/{id}/preview", operation_id = "preview_draft", tag = "drafts",
-    params(("id" = String, Path, description = "The draft.")),
-    responses((status = 200, description = "Who will read it, who will not, and by which rule.", body = Object))
+    params(("id" = RecordId, Path, description = "The draft.")),
+    responses((status = 200, description = "Who will read it, who will not, and by which rule.", body = Previewed))
 )]
 async fn preview_draft(
     State(node): State<Arc<Node>>,
     caller: Caller,
     Id(id): Id,
-) -> Result<axum::Json<Value>, Problem> {
+) -> Result<axum::Json<Previewed>, Problem> {
     let opened = open(&node, &caller, id).await?;
     let envelope = drafts::envelope(&opened);
     Ok(axum::Json(preview::preview(&node, &caller, &node.directory(), &envelope)?))
@@ -316,13 +302,13 @@ async fn preview_draft(
 /// What sharing an envelope would do. Nothing is sent and nothing is kept.
 #[utoipa::path(
     post, path = "/api/v1/preview", operation_id = "preview_release", tag = "drafts",
-    request_body = inline(Object),
-    responses((status = 200, description = "Who will read it, who will not, and by which rule.", body = Object))
+    request_body = Envelope,
+    responses((status = 200, description = "Who will read it, who will not, and by which rule.", body = Previewed))
 )]
 async fn preview_release(
     State(node): State<Arc<Node>>,
     caller: Caller,
     Json(envelope): Json<Envelope>,
-) -> Result<axum::Json<Value>, Problem> {
+) -> Result<axum::Json<Previewed>, Problem> {
     Ok(axum::Json(preview::preview(&node, &caller, &node.directory(), &envelope)?))
 }

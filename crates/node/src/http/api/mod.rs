@@ -9,6 +9,7 @@
 mod body;
 mod bulk;
 mod cursor;
+mod drafts;
 mod events;
 mod keys;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod policy;
 pub(crate) mod problem;
 mod records;
 pub(crate) mod register;
+mod replay;
 mod retention;
 #[cfg(test)]
 mod retention_tests;
@@ -33,6 +35,7 @@ mod tags;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod uses;
 mod views;
 
 use std::sync::Arc;
@@ -52,7 +55,10 @@ use crate::node::Node;
 
 /// The routes of a running node for whoever can open its socket, which is the operator.
 pub(crate) fn local_routes(node: &Arc<Node>) -> Router {
-    routes(node).0.layer(Extension(Caller::operator()))
+    let routes = routes(node).0;
+    #[cfg(test)]
+    let routes = routes.layer(axum::middleware::from_fn(tests::as_officer));
+    routes.layer(Extension(Caller::operator()))
 }
 
 /// The routes of a running node at the desk's listener, for officers' browsers and programs.
@@ -81,6 +87,9 @@ fn subjects() -> OpenApiRouter<Arc<Node>> {
         .merge(session::routes())
         .merge(parcels::routes())
         .merge(policy::routes())
+        .merge(drafts::routes())
+        .merge(uses::routes())
+        .merge(replay::routes())
 }
 
 /// The description of what anybody can ask at the desk's listener.

@@ -130,7 +130,8 @@ impl From<NotShared> for Problem {
     fn from(no: NotShared) -> Self {
         let status = match no.reason {
             "not-found" => StatusCode::NOT_FOUND,
-            "register-changed" | "stale" | "already-retracted" => StatusCode::CONFLICT,
+            "register-changed" | "stale" | "already-retracted" | "wrong-state" => StatusCode::CONFLICT,
+            "same-officer" | "not-the-author" => StatusCode::FORBIDDEN,
             "overloaded" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use mufakat_exchange::Facts;
 use mufakat_record::kinds::report::Report;
 use mufakat_record::{AgencyId, Digest, Handling, How, RecordId, Reference, Relation, ThreadId, Verified};
@@ -341,9 +341,35 @@ async fn show_content(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id)
         Unreadable::Fault(fault) => fault.into(),
     })?;
     // The author's word on the media type is not to be trusted; whoever wants it finds it in the record.
-    let length = content.attachment.size.to_string();
-    let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_LENGTH, length.as_str())];
-    Ok((headers, Body::from_stream(content.stream)).into_response())
+    let mut response = Body::from_stream(content.stream).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(content.attachment.size));
+    headers.insert(header::CONTENT_DISPOSITION, disposition(&content.attachment.name));
+    for (name, value) in NOT_TO_RUN {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    Ok(response)
+}
+
+/// What keeps a browser from running, showing, guessing at, embedding or keeping what others hand in.
+const NOT_TO_RUN: [(HeaderName, &str); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// A file is saved and never shown (RFC 6266). Its name is given in the form that takes any characters (RFC 8187).
+fn disposition(name: &str) -> HeaderValue {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let name: String = name
+        .bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect();
+    let value = format!("attachment; filename*=UTF-8''{name}");
+    // Only letters, digits and percent signs are left of the name.
+    HeaderValue::try_from(value).unwrap_or_else(|_| HeaderValue::from_static("attachment"))
 }
 
 /// The evidence bundle of a record, which anybody can check offline. The export is noted.
@@ -551,6 +577,13 @@ async fn attach_file(
     let upload = taken.map_err(|not_taken| match not_taken {
         NotTaken::Oversize { .. } => Problem::oversize(not_taken.to_string()),
         NotTaken::BadName | NotTaken::CutOff => Problem::malformed(not_taken.to_string()),
+        NotTaken::Active(_) => {
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "active-content", not_taken.to_string())
+        }
+        NotTaken::OtherType { .. } => {
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "type-mismatch", not_taken.to_string())
+        }
+        NotTaken::Stalled => Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled", not_taken.to_string()),
         NotTaken::TooMany => Problem::conflict("too-many-uploads", not_taken.to_string()),
         NotTaken::Fault(fault) => fault.into(),
     })?;

@@ -7,13 +7,18 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use mufakat_store::{Page, Queries};
 use mufakat_views::registry;
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::cursor::Cursors;
 use super::problem::{Problem, Query};
-use super::views::{Asked, shown};
+use super::views::{Asked, Rows, shown, with_rows_of_no_record};
 use crate::desk::replay::{self, NotReplayed};
+use crate::desk::{self, Caller};
+use crate::gate::Action;
 use crate::node::Node;
 
 /// When to ask again for a replay that is being made, in seconds.
@@ -21,6 +26,16 @@ const RETRY_S: u64 = 2;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::new().routes(routes!(replay_view))
+}
+
+/// A page of a view as it was.
+#[derive(Serialize, ToSchema)]
+struct Replayed {
+    #[serde(flatten)]
+    page: Rows,
+    /// `view`, `at_ms`, `leaves` (how many the ledger had then), and how long it took to fold them, in `took_ms`.
+    #[schema(value_type = Object)]
+    replay: Value,
 }
 
 /// A page of a view as it was at an instant.
@@ -39,12 +54,13 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
         ("order" = Option<String>, Query, description = "As of a view."),
     ),
     responses(
-        (status = 200, description = "The page.", body = Object),
+        (status = 200, description = "The page.", body = Replayed),
         (status = 202, description = "It is being made.", body = Object),
     )
 )]
 async fn replay_view(
     State(node): State<Arc<Node>>,
+    caller: Caller,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     let (mut view, mut at, mut rest) = (None, None, Vec::new());
@@ -64,21 +80,37 @@ async fn replay_view(
     let at_ms = at.ok_or_else(|| Problem::malformed("`at` is missing: an instant in milliseconds since 1970"))?;
     let view = view.ok_or_else(|| Problem::malformed("`view` is missing"))?;
     let view = registry::view(&view).ok_or_else(Problem::not_found)?;
+    let decision = node.gate.decide_view(&caller, &node.me, view.name());
+    if !decision.allow {
+        desk::note_operation(&node, &caller, view.name(), decision.rule).await?;
+        return Err(Problem::not_found());
+    }
     let asked = Asked::read(rest)?;
     asked.check_facets(view)?;
-    let leaves = node.read(move |reader| reader.leaves_at(at_ms)).await?;
+    let instant = at_ms.to_string();
+    let question = [&["replay", &instant], &asked.question(view.name())[..]].concat();
+    let cursors = Cursors::of(&node, &caller, &question);
+    let after = asked.after.as_deref().map(|cursor| cursors.open(cursor)).transpose()?;
+    let reading = Arc::clone(&node);
+    let looked_up = node.read(move |reader| {
+        let classes = desk::classes(&reading, &caller, Action::List, reader)?;
+        Ok((reader.leaves_at(at_ms)?, classes))
+    });
+    let (leaves, classes) = looked_up.await?;
     let replay = replay::replay(&node, view, leaves).await.map_err(not_replayed)?;
     let reading = Arc::clone(&replay);
     let limit = asked.limit;
     let read = tokio::task::spawn_blocking(move || {
         reading.read(|reader| {
             let facets: Vec<_> = asked.facets.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let classes = with_rows_of_no_record(view.name(), &classes);
             reader.view_page(&Page {
                 view: view.name(),
-                after: asked.after.as_deref(),
+                after: after.as_deref(),
                 limit: limit + 1,
                 facets: &facets,
                 newest_first: asked.newest_first,
+                classes: Some(&classes),
             })
         })
     });
@@ -90,9 +122,8 @@ async fn replay_view(
         let retry = [(header::RETRY_AFTER, HeaderValue::from(RETRY_S))];
         return Ok((StatusCode::ACCEPTED, retry, axum::Json(json!({ "replay": how }))).into_response());
     };
-    let mut page = shown(rows.map_err(not_replayed)?, limit);
-    page["replay"] = how;
-    Ok(axum::Json(page).into_response())
+    let page = shown(rows.map_err(not_replayed)?, limit, &cursors);
+    Ok(axum::Json(Replayed { page, replay: how }).into_response())
 }
 
 fn read_time(text: &str) -> Result<u64, Problem> {

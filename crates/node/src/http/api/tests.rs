@@ -1,5 +1,7 @@
 //! The API of two real nodes, asked over their sockets.
 
+mod release;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::{Agency, Config};
+use crate::desk::Caller;
 use crate::net::free_address;
 use crate::net::local_client::{Response, body_from_channel, request};
 use crate::{SOCKET, init, run};
@@ -28,6 +31,10 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn start(id: &str, party: &str) -> Self {
+        Self::start_with(id, party, |_| ())
+    }
+
+    fn start_with(id: &str, party: &str, change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let port = free_address().unwrap();
         let mut config = Config::new(Agency {
@@ -39,6 +46,7 @@ impl Running {
             relay: false,
         });
         config.listen.peers = port;
+        change(&mut config);
         let folder = dir.path().join("node");
         let made = init(&folder, &config).unwrap();
         let (stop, stopped) = watch::channel(false);
@@ -131,9 +139,36 @@ pub(super) async fn three() -> [Running; 3] {
     nodes
 }
 
+/// Lets a request be that of an officer: `caller=NAME:ROLE+ROLE:CLEARANCE` stands in its media type. The listener at which
+/// officers sign in has tests of its own.
+pub(super) async fn as_officer(
+    mut request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> axum::response::Response {
+    let named = request.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let officer = named.and_then(|named| named.split_once("caller=")).map(|(_, officer)| officer.to_owned());
+    if let Some(officer) = officer {
+        let mut parts = officer.split(':');
+        let mut part = || parts.next().unwrap();
+        let caller = Caller {
+            officer: Some(part().parse().unwrap()),
+            roles: part().split('+').map(|role| role.parse().unwrap()).collect(),
+            clearance: part().parse().unwrap(),
+            via: crate::desk::Via::Session,
+            ..Caller::operator()
+        };
+        request.extensions_mut().insert(caller);
+    }
+    next.run(request).await
+}
+
 /// Two agencies of two parties, and a register that both have approved.
 async fn two() -> (Running, Running) {
-    let (vn, ru) = (Running::start("vn-police", "vn"), Running::start("ru-police", "ru"));
+    two_of(|_| ()).await
+}
+
+async fn two_of(change: impl Fn(&mut Config)) -> (Running, Running) {
+    let (vn, ru) = (Running::start_with("vn-police", "vn", &change), Running::start_with("ru-police", "ru", &change));
     for node in [&vn, &ru] {
         let status = node.until("/api/v1/status", |status| status["phase"] == "waiting").await;
         assert_eq!(status["card"], node.card);

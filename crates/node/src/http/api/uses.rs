@@ -33,28 +33,31 @@ struct Wanted {
     /// Go on behind the act with this leaf, as an earlier page says in `next`.
     after: Option<u64>,
     /// How many acts at most: 1 to 500, 50 when nothing is said.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
 /// Everything that is known about who knew of a record.
 #[derive(Serialize, ToSchema)]
 struct Knowledge {
-    #[schema(value_type = String)]
     id: RecordId,
     /// The leaf with which it came or was authored.
     leaf: u64,
     /// When.
     at_ms: u64,
     /// Who authored it; null when its content was deleted.
-    #[schema(value_type = Option<String>)]
     author: Option<AgencyId>,
     /// To whom it was released, and what each said of it.
+    #[schema(value_type = Vec<Object>)]
     released: Vec<Value>,
     /// How each recipient says that it used it.
+    #[schema(value_type = Vec<Object>)]
     used_by: Vec<Value>,
     /// What was said about it later: retractions, corrections, answers.
+    #[schema(value_type = Vec<Object>)]
     about: Vec<Value>,
     /// What was done with it here, the oldest first; deletion included.
+    #[schema(value_type = Vec<Object>)]
     acts: Vec<Value>,
     /// Where the next page of acts begins.
     next: Option<u64>,
@@ -63,7 +66,7 @@ struct Knowledge {
 /// Who knew a record, what they did with it, and when; oldest first.
 #[utoipa::path(
     get, path = "/api/v1/records/{id}/knowledge", operation_id = "show_knowledge", tag = "audit",
-    params(("id" = String, Path, description = "The record."), Wanted),
+    params(("id" = RecordId, Path, description = "The record."), Wanted),
     responses((status = 200, description = "Who knew of it.", body = Knowledge))
 )]
 async fn show_knowledge(
@@ -106,6 +109,7 @@ fn knowledge(
         limit: limit + 1,
         facets: &[("on", &on)],
         newest_first: false,
+        classes: None,
     };
     let mut rows = reader.view_page(&page)?;
     let more = rows.len() > limit;
@@ -149,18 +153,14 @@ struct ShownAct {
     /// `use` or `decision`.
     what: &'static str,
     how: &'static str,
-    #[schema(value_type = Option<String>)]
     officer: Option<mufakat_record::OfficerId>,
-    #[schema(value_type = Option<String>)]
     role: Option<mufakat_record::Role>,
     purpose: Option<String>,
     /// The rule that refused.
     refused: Option<String>,
     note: Option<String>,
     /// The hash of the policy set that decided.
-    #[schema(value_type = String)]
     policy: mufakat_record::Digest,
-    #[schema(value_type = Vec<String>)]
     records: Vec<RecordId>,
 }
 

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mufakat_record::RecordId;
 use mufakat_store::{ClassNumber, NO_CLASS, Page, Queries};
-use mufakat_views::{Row, registry};
+use mufakat_views::{Row, View, registry};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -34,7 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
 
 /// A page of a view's rows.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
-struct Rows {
+pub(super) struct Rows {
     rows: Vec<ShownRow>,
     /// What to ask for as `after`; null on the last page.
     next: Option<String>,
@@ -42,7 +42,7 @@ struct Rows {
 
 /// A row of a view.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
-struct ShownRow {
+pub(super) struct ShownRow {
     /// What tells the row from others of its view.
     key: String,
     /// The record that the row is about.
@@ -79,10 +79,7 @@ async fn list_view(
         return Err(Problem::not_found());
     }
     let asked = Asked::read(query)?;
-    if let Some((name, _)) = asked.facets.iter().find(|(name, _)| !view.facets().contains(&name.as_str())) {
-        let known = view.facets().join("`, `");
-        return Err(Problem::malformed(format!("`{}` has no facet `{name}`; it has `{known}`", view.name())));
-    }
+    asked.check_facets(view)?;
     let view = view.name();
     let limit = asked.limit;
     let reading = Arc::clone(&node);
@@ -108,9 +105,9 @@ async fn list_view(
 
 /// Views whose rows are about no record that is held, or tell nothing of one but its id: whoever may page through such a view sees
 /// those rows.
-const OF_NO_RECORD: [&str; 2] = ["refused", "sign-ins"];
+const OF_NO_RECORD: [&str; 3] = ["refused", "sign-ins", "uses"];
 
-fn with_rows_of_no_record<'a>(view: &str, classes: &'a [ClassNumber]) -> Cow<'a, [ClassNumber]> {
+pub(super) fn with_rows_of_no_record<'a>(view: &str, classes: &'a [ClassNumber]) -> Cow<'a, [ClassNumber]> {
     if OF_NO_RECORD.contains(&view) && classes.first() != Some(&NO_CLASS) {
         Cow::Owned([&[NO_CLASS], classes].concat())
     } else {
@@ -129,16 +126,25 @@ enum Order {
 
 /// What is asked of a view.
 #[derive(Debug, PartialEq, Eq)]
-struct Asked {
-    after: Option<String>,
-    limit: usize,
-    facets: Vec<(String, String)>,
-    newest_first: bool,
+pub(super) struct Asked {
+    pub(super) after: Option<String>,
+    pub(super) limit: usize,
+    pub(super) facets: Vec<(String, String)>,
+    pub(super) newest_first: bool,
 }
 
 impl Asked {
+    /// Whether the view has the facets by which its rows are to be filtered.
+    pub(super) fn check_facets(&self, view: &dyn View) -> Result<(), Problem> {
+        let Some((name, _)) = self.facets.iter().find(|(name, _)| !view.facets().contains(&name.as_str())) else {
+            return Ok(());
+        };
+        let known = view.facets().join("`, `");
+        Err(Problem::malformed(format!("`{}` has no facet `{name}`; it has `{known}`", view.name())))
+    }
+
     /// Reads the parameters. All but `facet` can stand once.
-    fn read(query: Vec<(String, String)>) -> Result<Self, Problem> {
+    pub(super) fn read(query: Vec<(String, String)>) -> Result<Self, Problem> {
         let (mut after, mut limit, mut order, mut facets) = (None, None, None, Vec::new());
         for (name, value) in query {
             let twice = match name.as_str() {
@@ -160,7 +166,7 @@ impl Asked {
     }
 
     /// What must be the same from one page to the next; the length of a page may change.
-    fn question<'a>(&'a self, view: &'a str) -> Vec<&'a str> {
+    pub(super) fn question<'a>(&'a self, view: &'a str) -> Vec<&'a str> {
         let order = if self.newest_first { "newest" } else { "oldest" };
         let facets = self.facets.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
         ["views", view, order].into_iter().chain(facets).collect()
@@ -188,7 +194,7 @@ fn read_facet(text: &str) -> Result<(String, String), Problem> {
 }
 
 /// A page of at most `limit` rows, out of one more if there is one.
-fn shown(mut rows: Vec<Row>, limit: usize, cursors: &Cursors) -> Rows {
+pub(super) fn shown(mut rows: Vec<Row>, limit: usize, cursors: &Cursors) -> Rows {
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|row| cursors.seal(&row.key));
