@@ -17,7 +17,7 @@ pub(crate) use desk::{Draft, KnownArgs, NewArgs, ReplayArgs, WordArgs};
 pub(crate) use membership::{Forum, FoundArgs, Founding, InitArgs, ProposeArgs, Register, RulesArgs};
 pub(crate) use officers::{GrantArgs, Officer, Session, Token};
 pub(crate) use policy::Policy;
-pub(crate) use records::{HandlingArgs, IdentifierArgs, InboxArgs, ShareArgs, TemplateArgs, TrackArgs};
+pub(crate) use records::{HandlingArgs, IdentifierArgs, InboxArgs, SearchArgs, ShareArgs, TemplateArgs, TrackArgs};
 pub(crate) use retention::{Hold, Keeping, Retention};
 pub(crate) use upkeep::{Keys, Parcel, VerifyArgs};
 
@@ -196,6 +196,16 @@ Examples:
   mufakat inbox --limit 200 --facet kind:report
   mufakat inbox --refused")]
     Inbox(InboxArgs),
+    /// Find records by words and filters, the newest first
+    #[command(after_help = "\
+Examples:
+  mufakat search nguyen 'tàu cá'
+  mufakat search '\"laut natuna\"' --kind report --from 2026-11-01 --near 1.25,103.9,50000
+  mufakat search --identifier imo:9074729 --party vn
+
+All words must be there, in any order, with or without their marks (nguyen finds Nguyễn). What stands in quotation marks must \
+be there as it stands; a star at the end of a word stands for any ending.")]
+    Search(Box<SearchArgs>),
     /// One record with its handling, or its signed bytes
     #[command(after_help = "\
 Examples:

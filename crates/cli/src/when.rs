@@ -89,6 +89,22 @@ pub(crate) fn parse_instant(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Reads a date (its first second, UTC) or a time after RFC 3339, as the beginning of something.
+pub(crate) fn parse_from(text: &str) -> Result<u64, String> {
+    parse_edge(text, Edge::Start)
+}
+
+/// Reads a date (its last second, UTC) or a time after RFC 3339, as the end of something.
+pub(crate) fn parse_until(text: &str) -> Result<u64, String> {
+    parse_edge(text, Edge::End)
+}
+
+fn parse_edge(text: &str, edge: Edge) -> Result<u64, String> {
+    let at = parse_time(text, edge)
+        .ok_or_else(|| format!("`{text}` is neither a date (2027-01-31) nor a time (2027-01-31T12:00:00Z)"))?;
+    u64::try_from(at).map_err(|_| format!("`{text}` is before 1970"))
+}
+
 /// A point in time in seconds since 1970, as `2026-11-21T21:00:00Z`.
 pub(crate) fn show_s(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());

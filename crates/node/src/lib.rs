@@ -19,6 +19,7 @@ mod node;
 mod passing_on;
 mod policy;
 mod retention;
+mod search;
 mod serve;
 mod share;
 mod subject;
@@ -33,5 +34,7 @@ pub use writer::Fault;
 
 /// The name of the state file in a node's folder.
 pub const DATABASE: &str = "node.db";
+/// The name of the index for searching in a node's folder.
+pub const SEARCH: &str = "search.db";
 /// The name of the socket in a node's folder, at which the agency's own commands reach the node.
 pub const SOCKET: &str = "mufakat.sock";

@@ -131,6 +131,8 @@ pub struct Metrics {
     pub mailbox_parcels: Gauge,
     /// Leaves in the ledger.
     pub ledger_size: Gauge,
+    /// Up to which leaf the index for searching has followed the ledger.
+    pub search_followed: Gauge,
     /// How old our latest checkpoint is.
     pub checkpoint_age_s: Fraction,
     /// How old our latest checkpoint with enough cosignatures is.
@@ -168,6 +170,7 @@ impl Metrics {
             records_received: add(&mut r, "records_received", "Records of partners taken in"),
             mailbox_parcels: add(&mut r, "mailbox_parcels", "Parcels for others held as a relay"),
             ledger_size: add(&mut r, "ledger_size", "Leaves in the ledger"),
+            search_followed: add(&mut r, "search_followed", "Leaves that the search index has followed"),
             checkpoint_age_s: seconds(&mut r, "checkpoint_age", "Age of our latest checkpoint"),
             witness_age_s: seconds(&mut r, "witness_age", "Age of our latest checkpoint with enough cosignatures"),
             cosignatures: add(&mut r, "cosignatures", "Cosignatures of partners on our checkpoints"),

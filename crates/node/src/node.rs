@@ -19,6 +19,7 @@ use crate::gate::Gate;
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::net::{LeafSlot, Peer, PeerClient};
+use crate::search::Search;
 use crate::writer::{Fault, Writer};
 
 /// How many read-only connections are kept open.
@@ -60,6 +61,8 @@ pub(crate) struct Node {
     pub(crate) turns: Turns,
     /// Views as they were, which auditors ask for.
     pub(crate) replays: Replays,
+    /// The index for searching.
+    pub(crate) search: Search,
     readers: Mutex<Vec<Reader>>,
     open_reader: Box<dyn Fn() -> Result<Reader, mufakat_store::Error> + Send + Sync>,
     contacts: Mutex<HashMap<AgencyId, u64>>,
@@ -100,6 +103,7 @@ pub(crate) struct Parts {
 impl Node {
     /// Puts a node together.
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let search = Search::new(parts.dir.join(crate::SEARCH));
         Arc::new(Self {
             me: parts.me,
             dir: parts.dir,
@@ -118,6 +122,7 @@ impl Node {
             stop: parts.stop,
             turns: Turns::default(),
             replays: Replays::default(),
+            search,
             readers: Mutex::default(),
             open_reader: parts.open_reader,
             contacts: Mutex::default(),

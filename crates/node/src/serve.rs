@@ -270,6 +270,7 @@ async fn running(
     tasks.spawn(chunks::run(Arc::clone(&node)));
     tasks.spawn(crate::retention::keep_up(Arc::clone(&node)));
     tasks.spawn(desk::tell_uses(Arc::clone(&node)));
+    tasks.spawn(crate::search::run(Arc::clone(&node)));
     if node.config.witness.enabled {
         tasks.spawn(witness::run(Arc::clone(&node)));
     }

@@ -101,6 +101,61 @@ pub(crate) struct InboxArgs {
     pub(crate) refused: bool,
 }
 
+/// How many records a node finds at once.
+const HITS_MAX: i64 = 200;
+
+/// Options of `search`.
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    /// Words and phrases, all of which must be there
+    pub(crate) words: Vec<String>,
+    /// Only of this kind; of each filter that is repeated one must hold
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Vec<String>,
+    /// Only reports of this type: information, intelligence, incident, seizure, warning, notice
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) report_type: Vec<String>,
+    /// Only by this agency
+    #[arg(long, value_name = "AGENCY")]
+    pub(crate) author: Vec<String>,
+    /// Only by agencies of this party
+    #[arg(long, value_name = "PARTY")]
+    pub(crate) party: Vec<String>,
+    /// Only with this label
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) tlp: Vec<Tlp>,
+    /// Only with this handling code
+    #[arg(long, value_name = "CODE")]
+    pub(crate) code: Vec<Code>,
+    /// Only with this identifier, however it was written
+    #[arg(long, value_name = "TYPE:VALUE")]
+    pub(crate) identifier: Vec<String>,
+    /// Only of this matter
+    #[arg(long, value_name = "THREAD")]
+    pub(crate) thread: Option<String>,
+    /// Only what refers to this record
+    #[arg(long, value_name = "RECORD")]
+    pub(crate) about: Option<String>,
+    /// Only what came then or later: a date (UTC) or a time (RFC 3339)
+    #[arg(long, value_parser = when::parse_from, value_name = "TIME")]
+    pub(crate) from: Option<u64>,
+    /// Only what came then or earlier
+    #[arg(long, value_parser = when::parse_until, value_name = "TIME")]
+    pub(crate) until: Option<u64>,
+    /// Only about places between two parallels and two meridians, in degrees
+    #[arg(long = "box", value_name = "SOUTH,WEST,NORTH,EAST", allow_hyphen_values = true, conflicts_with = "near")]
+    pub(crate) area: Option<String>,
+    /// Only about places around a point
+    #[arg(long, value_name = "LATITUDE,LONGITUDE,METRES", allow_hyphen_values = true)]
+    pub(crate) near: Option<String>,
+    /// How many
+    #[arg(long, default_value_t = 50, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=HITS_MAX))]
+    pub(crate) limit: u32,
+    /// Go on where an earlier call ended
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) after: Option<String>,
+}
+
 /// Options of `track`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("waits").args(["wait", "watch"]))]

@@ -13,6 +13,7 @@ mod policy;
 mod records;
 mod register;
 mod retention;
+mod search;
 mod share;
 mod status;
 mod store;
@@ -84,6 +85,7 @@ async fn ask(client: &Client, command: Command, output: Output) -> anyhow::Resul
         Command::WhoKnew(options) => uses::who_knew(client, &options, output).await,
         Command::Replay(options) => uses::replay(client, &options, output).await,
         Command::Inbox(options) => records::inbox(client, &options, output).await,
+        Command::Search(options) => search::run(client, &options, output).await,
         Command::Show { record, raw } => records::show(client, &record, raw.as_deref(), output).await,
         Command::Track(options) => track::run(client, &options, output).await,
         Command::Retract { record, reason } => records::retract(client, &record, &reason, output).await,

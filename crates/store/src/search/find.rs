@@ -8,8 +8,8 @@ use mufakat_views::text::place::Area;
 use mufakat_views::text::{Phrase, Point};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
-use super::{APPLICATION_ID, Scope, VERSION, damaged, number};
-use crate::sqlite::{clamped, failed, uint};
+use super::{APPLICATION_ID, Scope, VERSION, damaged, failed, number};
+use crate::sqlite::{clamped, uint};
 use crate::{ClassNumber, Error, Reader};
 
 /// Up to how many records are counted; of more it is said that there are more.
@@ -80,6 +80,13 @@ pub struct Found {
     pub count: Option<Count>,
     /// The first leaf that the index has not followed yet.
     pub next: u64,
+}
+
+impl Found {
+    /// What is found as long as there is no index.
+    pub fn nothing() -> Self {
+        Self { hits: Vec::new(), more: false, count: Some(Count { number: 0, more: false }), next: 0 }
+    }
 }
 
 /// The index, open for reading.

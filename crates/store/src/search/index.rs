@@ -10,8 +10,8 @@ use mufakat_views::Rows as _;
 use mufakat_views::text::{Document, document, facets};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{APPLICATION_ID, Groups, VERSION, damaged, number};
-use crate::sqlite::{clamped, failed, no_file, uint};
+use super::{APPLICATION_ID, Groups, VERSION, damaged, failed, number};
+use crate::sqlite::{clamped, no_file, uint};
 use crate::{ClassNumber, Error, Followed, Queries, Reader};
 
 /// How many leaves one transaction takes in.
@@ -221,9 +221,9 @@ fn list(
     at_ms: i64,
     mut document: Document,
 ) -> Result<(), Error> {
-    // What is of no class is found only by those who may read everything.
+    document.add(&facets::class(class));
+    // Records of no class are no group.
     if let Some(group) = group {
-        document.add(&facets::class(class));
         document.add(&facets::group(group));
     }
     let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| {

@@ -21,7 +21,6 @@ pub use find::{COUNTED_MAX, Count, Found, Hit, Question, Searcher};
 pub use index::{Index, Progress};
 pub use scope::{Groups, Scope};
 
-use crate::sqlite::failed;
 use crate::{Error, Part};
 
 /// The version of what is listed and how. An index of another version is made anew; so whoever changes what a record is listed
@@ -30,6 +29,14 @@ pub const VERSION: u32 = 1;
 
 /// Marks the file as an index of this program ("MUFS").
 const APPLICATION_ID: i32 = 0x4d55_4653;
+
+/// What SQLite says of this file, in the words of the port.
+fn failed(error: rusqlite::Error) -> Error {
+    match crate::sqlite::failed(error) {
+        Error::Damaged { what, .. } => Error::Damaged { part: Part::Search, what },
+        other => other,
+    }
+}
 
 /// A number that a table holds.
 fn number(connection: &Connection, sql: &str) -> Result<i64, Error> {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mufakat_record::identifier::{Identifier, IdentifierType};
 use mufakat_record::kinds::Body;
-use mufakat_record::kinds::report::{Class as EntityClass, Entity, Identifier, IdentifierType, Place, Report};
+use mufakat_record::kinds::report::{Class as EntityClass, Entity, Place, Report};
 use mufakat_record::{Handling, RecordId, Tlp, Verified};
 use mufakat_views::text::place::Area;
 use mufakat_views::text::{facets, phrases};
@@ -166,7 +167,10 @@ fn filters_hold_together() {
     assert_eq!(facet(&facets::author(&name("bb"))), [0; 0]);
     assert_eq!(facet(&facets::tlp(Tlp::Red)), [1]);
     assert_eq!(facet(&facets::refers_to(&RecordId([5; 32]))), [3]);
-    assert_eq!(facet(&facets::identifier(IdentifierType::Imo, "90747 29")), [2]);
+    assert_eq!(
+        facet(&facets::identifier(&Identifier { identifier_type: IdentifierType::Imo, value: "IMO 9074729".into() })),
+        [2]
+    );
     let either = [facets::tlp(Tlp::Red), facets::kind("retraction")].to_vec();
     assert_eq!(found(Question { facets: &[either], ..Question::default() }), [3, 1]);
     assert_eq!(found(Question { facets: &[vec![]], ..Question::default() }), [0; 0]);

@@ -152,8 +152,9 @@ fn describe(event: &Event<'_>, record: &Verified) -> Map<String, Value> {
     body
 }
 
-/// The body was checked when the record was accepted; one that cannot be read all the same has no title.
-fn title(record: &Verified) -> Option<String> {
+/// The title of a report or of a correction's report, or the file name of an attachment. The body was checked when the record was
+/// accepted; one that cannot be read all the same has no title.
+pub fn title(record: &Verified) -> Option<String> {
     let (_, header, body) = original_of(record).ok()?;
     let (header, body) = (&header, body.as_slice());
     match header.kind.as_str() {

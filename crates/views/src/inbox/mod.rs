@@ -29,6 +29,8 @@ use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_approval::RegisterApproval;
 use mufakat_record::kinds::use_summary::UseSummary;
 
+pub use fold::title;
+
 use crate::{Event, Happening, RowChange, Rows, RowsUnavailable, View};
 
 /// The view's name.

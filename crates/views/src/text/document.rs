@@ -60,7 +60,7 @@ pub fn document(record: &Verified) -> Option<Document> {
         document.add(&facets::report_type(report.report_type));
         let identifiers = report.entities.iter().flatten().flat_map(|entity| entity.identifiers.iter().flatten());
         for identifier in identifiers {
-            document.add(&facets::identifier(identifier.identifier_type, &identifier.value));
+            document.add(&facets::identifier(identifier));
         }
         document.point = report.place.as_ref().and_then(Point::of);
         for cell in document.point.into_iter().flat_map(Point::cells) {
@@ -81,7 +81,8 @@ fn report(record: &Verified) -> Option<Report> {
 
 #[cfg(test)]
 mod tests {
-    use mufakat_record::kinds::report::{Class, Entity, Identifier, IdentifierType, Place};
+    use mufakat_record::identifier::{Identifier, IdentifierType};
+    use mufakat_record::kinds::report::{Class, Entity, Place};
     use mufakat_record::{Code, Handling, RecordId, Reference, Relation, Tlp};
 
     use super::*;
@@ -89,6 +90,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_said_is_listed() {
+        let imo = Identifier { identifier_type: IdentifierType::Imo, value: "9074729".into() };
         let body = Report {
             text: "Tàu cá bị giữ".into(),
             entities: Some(vec![Entity {
@@ -119,7 +121,7 @@ mod tests {
             facets::tlp(Tlp::Amber),
             facets::code(Code::H1),
             facets::orcon(),
-            facets::identifier(IdentifierType::Imo, "9074729"),
+            facets::identifier(&imo),
             facets::refers_to(&on),
             facets::report_type(body.report_type),
         ] {

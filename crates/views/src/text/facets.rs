@@ -1,6 +1,7 @@
 //! Facets: what can be said of a record exactly, as tokens. Each begins with an equals sign, which no word of a text contains.
 
-use mufakat_record::kinds::report::{IdentifierType, ReportType};
+use mufakat_record::identifier::Identifier;
+use mufakat_record::kinds::report::ReportType;
 use mufakat_record::{AgencyId, Code, Header, RecordId, ThreadId, Tlp, sha256};
 
 use super::fold;
@@ -46,13 +47,10 @@ pub fn refers_to(record: &RecordId) -> String {
 }
 
 /// Has this identifier, however it was written.
-pub fn identifier(identifier_type: IdentifierType, value: &str) -> String {
-    hashed('i', &format!("{}:{}", identifier_type as u8, canonical(value)))
-}
-
-/// The form in which identifiers are compared: letters and digits, without what separates them.
-pub fn canonical(value: &str) -> String {
-    fold(value).chars().filter(|c| c.is_alphanumeric()).collect()
+pub fn identifier(identifier: &Identifier) -> String {
+    // One that an older node took in may have no canonical form; it is found as it was given.
+    let canonical = identifier.canonical().unwrap_or_else(|_| fold(&identifier.value));
+    hashed('i', &format!("{}:{canonical}", identifier.identifier_type as u8))
 }
 
 /// Of this handling class, by its number.
@@ -83,15 +81,19 @@ pub(super) fn of_header(header: &Header) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use mufakat_record::identifier::IdentifierType;
+
     use super::*;
 
     #[test]
-    fn identifiers_are_compared_without_what_separates_them() {
-        let phone = |value| identifier(IdentifierType::Phone, value);
-        assert_eq!(phone("+84 912-345 678"), phone("+84912345678"));
+    fn identifiers_are_compared_in_their_canonical_form() {
+        let of = |identifier_type, value: &str| identifier(&Identifier { identifier_type, value: value.to_owned() });
+        let phone = |value| of(IdentifierType::Phone, value);
+        assert_eq!(phone("+84 912-345 678"), phone("0084912345678"));
         assert_ne!(phone("+84912345678"), phone("+84912345679"));
-        assert_ne!(phone("9074729"), identifier(IdentifierType::Imo, "9074729"));
-        assert_eq!(canonical("51F-123.45 Đ"), "51f12345d");
+        assert_ne!(of(IdentifierType::SerialNumber, "9074729"), of(IdentifierType::Imo, "9074729"));
+        // No IMO number, and found all the same as it was given.
+        assert_eq!(of(IdentifierType::Imo, "907472X"), of(IdentifierType::Imo, "907472x"));
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod replay;
 mod retention;
 #[cfg(test)]
 mod retention_tests;
+mod search;
 mod session;
 mod status;
 mod tags;
@@ -78,6 +79,7 @@ fn subjects() -> OpenApiRouter<Arc<Node>> {
         .merge(records::routes())
         .merge(passing_on::routes())
         .merge(retention::routes())
+        .merge(search::routes())
         .merge(views::routes())
         .merge(register::routes())
         .merge(keys::routes())

@@ -1,0 +1,346 @@
+//! Searching what is held, over what the caller may find: words and filters, the newest first, page by page.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use mufakat_record::identifier::{Identifier, IdentifierType};
+use mufakat_record::kinds::report::ReportType;
+use mufakat_record::{AgencyId, Code, How, RecordId, ThreadId, Tlp, Verified, sha256};
+use mufakat_store::search::{Count, Hit, Question};
+use mufakat_store::{Queries, Reader};
+use mufakat_views::inbox;
+use mufakat_views::text::place::Area;
+use mufakat_views::text::{Phrase, facets, phrases};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::problem::{Problem, Query};
+use crate::desk::{self, Caller};
+use crate::gate::Action;
+use crate::node::Node;
+
+/// How many records a page has when nothing is said.
+const LIMIT_DEFAULT: usize = 50;
+/// How many records a page can have; one leaf of the ledger names them all.
+const LIMIT_MAX: usize = 200;
+/// How many values one filter can have, of which one must hold.
+const VALUES_MAX: usize = 16;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new().routes(routes!(search_records))
+}
+
+/// A page of what was found.
+#[derive(Debug, Serialize, ToSchema)]
+struct Page {
+    hits: Vec<Shown>,
+    /// How many there are in all; on the first page only.
+    count: Option<Counted>,
+    /// What to ask for as `after`; null on the last page.
+    next: Option<String>,
+    /// Whether everything that the ledger holds is listed already. After a start, or when the index is made anew, it takes a while.
+    complete: bool,
+}
+
+/// How many records were found.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+struct Counted {
+    number: usize,
+    /// There are more than are counted.
+    more: bool,
+}
+
+/// A record that was found.
+#[derive(Debug, Serialize, ToSchema)]
+struct Shown {
+    record: RecordId,
+    kind: String,
+    author: AgencyId,
+    #[schema(value_type = String)]
+    tlp: Tlp,
+    thread: ThreadId,
+    /// When it came or was authored, in milliseconds since 1970.
+    received_at_ms: u64,
+    title: Option<String>,
+}
+
+/// Finds records by words and filters, the newest first.
+#[utoipa::path(
+    get, path = "/api/v1/search", operation_id = "search_records", tag = "records",
+    params(
+        ("q" = Option<String>, Query, max_length = 1000, description = "Words, all of which must be there; `\"a phrase\"`; `begin*`.", example = "kapal \"laut natuna\""),
+        ("kind" = Option<Vec<String>>, Query, max_items = 16, description = "Kinds, one of which it is."),
+        ("type" = Option<Vec<String>>, Query, max_items = 16, description = "Types of reports."),
+        ("author" = Option<Vec<String>>, Query, max_items = 16, description = "Agencies, one of which is its author."),
+        ("party" = Option<Vec<String>>, Query, max_items = 16, description = "Parties, of one of which its author is."),
+        ("tlp" = Option<Vec<String>>, Query, max_items = 16, description = "Labels, one of which it has."),
+        ("code" = Option<Vec<String>>, Query, max_items = 16, description = "Handling codes, one of which it has."),
+        ("identifier" = Option<Vec<String>>, Query, max_items = 16, description = "`type:value`, such as `imo:9074729`; it has one of them."),
+        ("thread" = Option<String>, Query, description = "The matter it belongs to."),
+        ("about" = Option<String>, Query, description = "A record that it refers to."),
+        ("from" = Option<u64>, Query, description = "Came then or later, in seconds since 1970 by this node's ledger."),
+        ("until" = Option<u64>, Query, description = "Came then or earlier."),
+        ("box" = Option<String>, Query, description = "`south,west,north,east` in degrees."),
+        ("near" = Option<String>, Query, description = "`latitude,longitude,metres`."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "How many at most; 50 if nothing is said."),
+        ("after" = Option<String>, Query, description = "What an earlier page gave as `next`."),
+    ),
+    responses((status = 200, description = "The page.", body = Page))
+)]
+async fn search_records(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Result<axum::Json<Page>, Problem> {
+    let asked = Asked::read(&query, &node)?;
+    let size = *node.ledger_size.borrow();
+    let (searching, who) = (Arc::clone(&node), caller.clone());
+    let page = node.read(move |reader| {
+        let classes = desk::classes(&searching, &who, Action::Search, reader)?;
+        let scope = searching.search.scope(reader, &classes)?;
+        let question = Question { scope: Some(&scope), ..asked.question() };
+        let found = searching.search.find(reader, &question)?;
+        let next = found.hits.last().filter(|_| found.more).map(|last| asked.cursor(last.leaf));
+        let hits = found.hits.iter().filter_map(|hit| shown(reader, hit).transpose()).collect::<Result<_, _>>()?;
+        let count = found.count.map(|Count { number, more }| Counted { number, more });
+        Ok(Page { hits, count, next, complete: found.next >= size })
+    });
+    let page = page.await?;
+    let mut ids = page.hits.iter().map(|hit| hit.record);
+    if let Some(first) = ids.next() {
+        desk::note(&node, &caller, How::Hit, first, ids.collect()).await?;
+    }
+    Ok(axum::Json(page))
+}
+
+fn shown(reader: &Reader, hit: &Hit) -> Result<Option<Shown>, mufakat_store::Error> {
+    // What was deleted since it was found is not shown.
+    let Some(bytes) = reader.record_bytes(&hit.record)? else { return Ok(None) };
+    let Ok(record) = Verified::from_own_store(bytes) else { return Ok(None) };
+    let Some(leaf) = reader.leaf(hit.leaf)? else { return Ok(None) };
+    let header = record.header();
+    Ok(Some(Shown {
+        record: hit.record,
+        kind: header.kind.clone(),
+        author: header.author.clone(),
+        tlp: header.handling.tlp,
+        thread: header.thread,
+        received_at_ms: leaf.at_ms,
+        title: inbox::title(&record),
+    }))
+}
+
+/// What is asked.
+#[derive(Debug, Default)]
+struct Asked {
+    phrases: Vec<Phrase>,
+    facets: Vec<Vec<String>>,
+    area: Option<Area>,
+    from_ms: Option<u64>,
+    until_ms: Option<u64>,
+    limit: usize,
+    before: Option<u64>,
+    /// Stands for the question in cursors.
+    mark: [u8; 8],
+}
+
+/// The parameters that can stand once, and those of which each value widens what is found.
+const ONCE: [&str; 9] = ["q", "thread", "about", "from", "until", "box", "near", "limit", "after"];
+const OFTEN: [&str; 7] = ["kind", "type", "author", "party", "tlp", "code", "identifier"];
+
+impl Asked {
+    fn read(query: &[(String, String)], node: &Node) -> Result<Self, Problem> {
+        for (name, _) in query {
+            let most = match name.as_str() {
+                name if ONCE.contains(&name) => 1,
+                name if OFTEN.contains(&name) => VALUES_MAX,
+                _ => return Err(Problem::malformed(format!("there is no parameter `{name}`"))),
+            };
+            if query.iter().filter(|(other, _)| other == name).count() > most {
+                return Err(Problem::malformed(format!("`{name}` stands here too often")));
+            }
+        }
+        let one = |name: &str| query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
+        let mut asked = Self { limit: LIMIT_DEFAULT, mark: mark(query), ..Self::default() };
+        if let Some(q) = one("q") {
+            asked.phrases = phrases(q).map_err(|unclear| Problem::malformed(format!("`q`: {unclear}")))?;
+        }
+        for name in OFTEN {
+            let values: Vec<_> = query.iter().filter(|(other, _)| other == name).map(|(_, value)| &**value).collect();
+            if !values.is_empty() {
+                asked.facets.push(either(name, &values, node)?);
+            }
+        }
+        if let Some(thread) = one("thread") {
+            let thread: ThreadId = parsed("thread", thread, "32 hexadecimal digits")?;
+            asked.facets.push(vec![facets::thread(thread)]);
+        }
+        if let Some(record) = one("about") {
+            let record: RecordId = parsed("about", record, "a record's id of 64 hexadecimal digits")?;
+            asked.facets.push(vec![facets::refers_to(&record)]);
+        }
+        let seconds = |name| one(name).map(|text| parsed::<u64>(name, text, "seconds since 1970")).transpose();
+        asked.from_ms = seconds("from")?.map(|seconds| seconds.saturating_mul(1000));
+        asked.until_ms = seconds("until")?.map(|seconds| seconds.saturating_mul(1000).saturating_add(999));
+        asked.area = match (one("box"), one("near")) {
+            (Some(_), Some(_)) => return Err(Problem::malformed("`box` and `near` do not go together")),
+            (Some(text), None) => Some(area("box", text, "south,west,north,east", |[south, west, north, east]| {
+                Area::Box { south, west, north, east }
+            })?),
+            (None, Some(text)) => {
+                Some(area("near", text, "latitude,longitude,metres", |[latitude, longitude, metres]| Area::Circle {
+                    latitude,
+                    longitude,
+                    metres,
+                })?)
+            }
+            (None, None) => None,
+        };
+        if let Some(text) = one("limit") {
+            let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+            asked.limit =
+                limit.ok_or_else(|| Problem::malformed(format!("`limit` is a number from 1 to {LIMIT_MAX}")))?;
+        }
+        asked.before = one("after").map(|text| asked.read_cursor(text)).transpose()?;
+        Ok(asked)
+    }
+
+    fn question(&self) -> Question<'_> {
+        Question {
+            phrases: &self.phrases,
+            facets: &self.facets,
+            area: self.area,
+            from_ms: self.from_ms,
+            until_ms: self.until_ms,
+            before: self.before,
+            limit: self.limit,
+            count: self.before.is_none(),
+            ..Question::default()
+        }
+    }
+
+    fn cursor(&self, leaf: u64) -> String {
+        URL_SAFE_NO_PAD.encode([leaf.to_be_bytes(), self.mark].concat())
+    }
+
+    fn read_cursor(&self, text: &str) -> Result<u64, Problem> {
+        let bytes: Option<[u8; 16]> = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+        let number = bytes.map(u128::from_be_bytes).filter(|number| *number as u64 == u64::from_be_bytes(self.mark));
+        let leaf = number.map(|number| (number >> 64) as u64);
+        leaf.ok_or_else(|| {
+            Problem::malformed("`after` is not what an earlier page of the same question gave as `next`")
+        })
+    }
+}
+
+/// Stands for all of a question but the page.
+fn mark(query: &[(String, String)]) -> [u8; 8] {
+    let mut rest: Vec<_> = query.iter().filter(|(name, _)| !matches!(name.as_str(), "after" | "limit")).collect();
+    rest.sort();
+    let hash = sha256(
+        Value::from(rest.iter().map(|(n, v)| format!("{n}\u{1f}{v}")).collect::<Vec<_>>()).to_string().as_bytes(),
+    );
+    let mut mark = [0; 8];
+    mark.copy_from_slice(&hash[..8]);
+    mark
+}
+
+/// The facets of a filter's values, of which one must hold.
+fn either(name: &'static str, values: &[&str], node: &Node) -> Result<Vec<String>, Problem> {
+    let mut tokens = Vec::with_capacity(values.len());
+    for value in values {
+        match name {
+            "kind" => tokens.push(facets::kind(value)),
+            "type" => tokens.push(facets::report_type(named::<ReportType>(name, value)?)),
+            "author" => tokens.push(facets::author(&parsed(name, value, "an agency")?)),
+            "party" => tokens.extend(of_party(&parsed(name, value, "a party")?, node)),
+            "tlp" => tokens.push(facets::tlp(said::<Tlp>(name, value)?)),
+            "code" => tokens.push(facets::code(said::<Code>(name, value)?)),
+            _ => tokens.push(identifier(value)?),
+        }
+    }
+    Ok(tokens)
+}
+
+/// The agencies of a party, those that were removed included.
+fn of_party(party: &AgencyId, node: &Node) -> Vec<String> {
+    let directory = node.directory();
+    let agencies = directory.chain().current().agencies.iter().filter(|agency| agency.party == *party);
+    agencies.map(|agency| facets::author(&agency.id)).collect()
+}
+
+fn identifier(text: &str) -> Result<String, Problem> {
+    let form = || Problem::malformed("`identifier` is of the form type:value");
+    let (identifier_type, value) = text.split_once(':').ok_or_else(form)?;
+    let identifier_type: IdentifierType = named("identifier", identifier_type)?;
+    let identifier = Identifier { identifier_type, value: value.to_owned() };
+    // What could not be an identifier of its type would never be found.
+    identifier.canonical().map_err(|fault| Problem::malformed(format!("`identifier`: {fault}")))?;
+    Ok(facets::identifier(&identifier))
+}
+
+fn parsed<T: std::str::FromStr>(name: &str, text: &str, what: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| Problem::malformed(format!("`{name}` is {what}")))
+}
+
+fn said<T: std::str::FromStr<Err = String>>(name: &str, text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|known| Problem::malformed(format!("`{name}` is {known}")))
+}
+
+/// A name as it stands in JSON.
+fn named<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Problem> {
+    let deserializer = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(text);
+    T::deserialize(deserializer).map_err(|error| Problem::malformed(format!("`{name}`: {error}")))
+}
+
+fn area<const N: usize>(name: &str, text: &str, form: &str, of: impl Fn([f64; N]) -> Area) -> Result<Area, Problem> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    let numbers: Option<[f64; N]> = numbers.and_then(|numbers| numbers.try_into().ok());
+    let area = numbers.map(of).filter(Area::is_sound);
+    area.ok_or_else(|| Problem::malformed(format!("`{name}` is {form}, in degrees on the globe")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_areas_are_read() {
+        assert_eq!(named::<ReportType>("type", "seizure"), Ok(ReportType::Seizure));
+        assert!(named::<ReportType>("type", "rumour").unwrap_err().detail().contains("`type`"));
+        let circle = |text| {
+            area("near", text, "latitude,longitude,metres", |[latitude, longitude, metres]| Area::Circle {
+                latitude,
+                longitude,
+                metres,
+            })
+        };
+        assert!(circle("1.2, 103.8, 5000").is_ok());
+        for bad in ["", "1,2", "1,2,3,4", "a,b,c", "91,0,1", "NaN,0,1", "0,0,-1", "0,0,inf"] {
+            assert!(circle(bad).unwrap_err().detail().contains("`near`"), "{bad}");
+        }
+        assert_eq!(identifier("imo:9074729"), identifier("imo:IMO 9074729"));
+        for bad in ["imo", "imo:1", "hat:1", ":"] {
+            assert_eq!(identifier(bad).unwrap_err().reason(), "malformed", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_is_of_one_question() {
+        let query = |q: &str, limit: &str| vec![("q".to_owned(), q.to_owned()), ("limit".to_owned(), limit.to_owned())];
+        let of = |query: &[(String, String)]| Asked { mark: mark(query), ..Asked::default() };
+        let cursor = of(&query("kapal", "2")).cursor(u64::MAX - 7);
+        assert_eq!(of(&query("kapal", "9")).read_cursor(&cursor), Ok(u64::MAX - 7));
+        for (other, cursor) in
+            [(query("laut", "2"), &*cursor), (query("kapal", "2"), "AAAA"), (query("kapal", "2"), "")]
+        {
+            assert!(of(&other).read_cursor(cursor).unwrap_err().detail().contains("`after`"));
+        }
+    }
+}
