@@ -116,27 +116,30 @@ _STEPS = [table({0: text(1, 64, "[A-Za-z0-9_+-][A-Za-z0-9/_+-]*")}, {1: integer(
           table({0: _SHORT}), table({0: _SHORT, 1: FLAG}), table({0: _SHORT}), table({})]
 _STEP = ruled(table({1: integer(), 3: lambda v: row(integer(0, 11), lambda step: _STEPS[v[0]](step))(v)}, {2: _BY}),
               lambda v: 2 in v or v[3][0] == 0, "by nobody", lambda v: v[3][0] not in (4, 5) or 0 < v[3][1][0] - v[1] // 1000 <= 366 * 86_400, "no time to wait")
+_ONWARD, _RETRACTION = table({1: raw(0, 221_184)}, {2: raw(), 3: text(0, 2000)}), table({1: text(0, 2000)}, {2: raw(0, 262_143)})
+_PERMISSION = ruled(table({1: FLAG}, {2: array(NAME, 1, 64), 3: text(0, 2000)}), lambda v: ascends(v.get(2, [])), "agencies not ascending")
+_DELETION = table({1: integer(0, 3), 2: integer(), 3: integer(1), 4: integer()}, {5: NAME})
 HOME = {*"approval credential deletion-order draft draft-step escalation hold hold-lifted officer policy-set revocation saved-search".split()}    # section 6.10
-KINDS: dict[str, Check] = dict.fromkeys(HOME, lambda v: None) | {"report": _REPORT, "attachment": _ATTACHMENT, "retraction": table({1: text(0, 2000)}, {2: raw()}),
-    "correction": table({1: text(0, 2000), 2: _REPORT}), "onward": table({1: raw(0, 221_184)}, {2: raw(), 3: text(0, 2000)}),
-    "permission": table({1: FLAG}, {2: array(NAME, 1, 64), 3: text(0, 2000)}),
-    "deletion-receipt": table({1: integer(0, 3), 2: integer(), 3: integer(1), 4: integer()}, {5: NAME}), "answer": _ANSWER, "receipt": _RECEIPT, "key-set": _KEY_SET, "register-version": _SOUND,
-    "register-approval": table({1: integer(1), 2: HASH}), "use-summary": _USES, "request": _REQUEST, "request-step": _STEP,
-    "witness-alarm": table({1: NAME, 2: integer(0, 2), 3: text(0, 16_384), 4: text(0, 16_384)})}
-REFERS = {"retraction": "retracts", "correction": "corrects", "answer": "answers", "onward": "about", "deletion-receipt": "about"}     # the relation by which a kind refers once
+KINDS: dict[str, Check] = dict.fromkeys(HOME, lambda v: None) | {"report": _REPORT, "attachment": _ATTACHMENT, "retraction": _RETRACTION,
+    "correction": table({1: text(0, 2000), 2: _REPORT}), "answer": _ANSWER, "receipt": _RECEIPT, "key-set": _KEY_SET, "register-version": _SOUND,
+    "register-approval": table({1: integer(1), 2: HASH}), "use-summary": _USES, "onward": _ONWARD, "permission": _PERMISSION, "deletion-receipt": _DELETION,
+    "request": _REQUEST, "request-step": _STEP, "witness-alarm": table({1: NAME, 2: integer(0, 2), 3: text(0, 16_384), 4: text(0, 16_384)})}
+REFERS = {"retraction": "retracts", "correction": "corrects", "answer": "answers"}     # the relation by which a kind refers once, of what evidence relates
+ONCE = REFERS | {"onward": "about", "deletion-receipt": "about", "request-step": "answers"}
 def body_of_kind(record: Record) -> Any:
     """Section 6: the body, in strict form and that of its kind; for a kind not known, in strict form."""
     with refused_as("body-not-of-kind"):
         body, kind = decode(record.body), record.kind
         need(kind in KINDS or re.fullmatch("[a-z0-9/.-]{1,60}", kind), "malformed", "the kind's name")
         KINDS.get(kind, lambda v: None)(body)
-        need(kind not in REFERS or len(record.refers(REFERS[kind])) == 1, "malformed", "must refer once")
+        need(kind not in ONCE or len(record.refers(ONCE[kind])) == 1, "malformed", "must refer once")
         need(record.audience == [record.author] if kind in HOME else kind not in ("receipt", "use-summary") or len(record.audience) == 1, "malformed",
              "not to whom this kind goes")
         if kind == "request":
             copied, others = body.get(15, []), set(record.audience) - {record.author}
             need(set(copied) <= others and others > set(copied), "malformed", "nobody is asked, or a copy for who does not get it")
-        need(kind != "request-step" or body[1] // 1000 == record.signed_at and len(record.refers("answers")) == 1, "malformed", "not one request, or another second")
+        need(kind != "request-step" or body[1] // 1000 == record.signed_at, "malformed", "another second than the header's")
+        need(kind != "permission" or record.refers("about"), "malformed", "permits nothing")
         if origin := {"receipt": 2, "key-set": 4, "use-summary": 1}.get(kind):
             epoch = re.fullmatch(f"mufakat/{record.author}/(0|[1-9][0-9]{{0,19}})", body[origin])
             need(epoch and int(epoch[1]) <= U64, "malformed", "not an origin of the author's own")
