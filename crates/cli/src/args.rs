@@ -10,6 +10,7 @@ mod membership;
 mod officers;
 mod policy;
 mod records;
+mod requests;
 mod retention;
 mod upkeep;
 
@@ -18,6 +19,7 @@ pub(crate) use membership::{Forum, FoundArgs, Founding, InitArgs, ProposeArgs, R
 pub(crate) use officers::{GrantArgs, Officer, Session, Token};
 pub(crate) use policy::Policy;
 pub(crate) use records::{HandlingArgs, IdentifierArgs, InboxArgs, SearchArgs, ShareArgs, TemplateArgs, TrackArgs};
+pub(crate) use requests::{AnswerArgs, AskArgs, ListArgs, Request, SideArg, TableOf, WaitArgs};
 pub(crate) use retention::{Hold, Keeping, Retention};
 pub(crate) use upkeep::{Keys, Parcel, VerifyArgs};
 
@@ -229,6 +231,12 @@ Examples:
 
 Without a record: the newest that were sent. A recipient has settled when it accepted or refused, or can never be reached.")]
     Track(TrackArgs),
+    /// Requests for information: ask, answer, refuse, and see their clocks
+    #[command(subcommand)]
+    Request(Request),
+    /// What records add up to in a year
+    #[command(subcommand)]
+    Table(TableOf),
     /// Take a record back; every recipient answers with what it did
     #[command(after_help = "\
 Example:

@@ -12,9 +12,10 @@ use figment::error::Kind;
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
-use mufakat_exchange::OnRetraction;
+use mufakat_exchange::{Answering, OnRetraction};
 use mufakat_record::attachment::ATTACHMENT_BYTES_MAX;
 use mufakat_record::{AgencyId, parcel};
+use mufakat_views::clock::{DEPUTY_PERCENT, ORDINARY_DAYS, SUPERVISOR_PERCENT, zone};
 use serde::{Deserialize, Serialize};
 
 use crate::net::peer_client::CallLimits;
@@ -295,6 +296,16 @@ section! {
         /// In which stretches of time originators are told how their records were used here, in seconds; they end at multiples
         /// of it since 1970, so that a day ends at midnight UTC. 0: originators are not told.
         pub use_summary_s: u64,
+        /// The agency that is the single point of contact of this agency's party: it gets a copy of every request that is made
+        /// here, unless whoever asks names the sensitive case that forbids it. Nothing given: no copies.
+        pub single_point_of_contact: Option<AgencyId>,
+        /// Within how many seconds this agency promises to answer requests, where that is sooner than it must. Both sides see
+        /// the clock that follows. Nothing given: 8 hours, 3 days or 7 days, as the urgency demands.
+        pub answer_within_s: Option<u64>,
+        /// After which part of the time for an answer the deputy is told, in percent.
+        pub deputy_percent: u8,
+        /// After which part the supervisor is told, in percent; 100 is its end.
+        pub supervisor_percent: u8,
     }
 }
 
@@ -394,6 +405,10 @@ impl Default for Desk {
             session_idle_s: 15 * 60,
             session_max_s: 12 * 3600,
             use_summary_s: 86_400,
+            single_point_of_contact: None,
+            answer_within_s: None,
+            deputy_percent: DEPUTY_PERCENT,
+            supervisor_percent: SUPERVISOR_PERCENT,
         }
     }
 }
@@ -474,6 +489,13 @@ impl Retraction {
             // A sound configuration names the law.
             RetractionAction::Keep => OnRetraction::Keep(self.law.clone().unwrap_or_default()),
         }
+    }
+}
+
+impl Desk {
+    /// What the node says by itself when it is asked something, in the words of the exchange.
+    pub fn answering(&self) -> Answering {
+        Answering { time_zone: self.time_zone.clone(), within_s: self.answer_within_s }
     }
 }
 
@@ -571,6 +593,7 @@ impl Config {
         // A certificate is replaced before its end, not after it.
         within(keys.tls_days, 1, tls::VALID_AFTER_S / 86_400 - 1, "keys.tls_days")?;
         within(self.retention.answer_days, 1, 365, "retention.answer_days")?;
+        self.check_desk()?;
         let law = self.retraction.law.as_deref();
         let lawful = match self.retraction.action {
             RetractionAction::Keep => law.is_some_and(|law| !law.trim().is_empty() && law.len() <= LAW_BYTES_MAX),
@@ -581,6 +604,16 @@ impl Config {
             "retraction.law",
             "given for the action \"keep\", in at most 2000 bytes, and for no other action",
         )
+    }
+
+    fn check_desk(&self) -> Result<(), Error> {
+        let desk = &self.desk;
+        demand(zone(&desk.time_zone).1, "desk.time_zone", "the IANA name of a time zone, such as \"Asia/Jakarta\"")?;
+        if let Some(within_s) = desk.answer_within_s {
+            within(within_s, 1, u64::from(ORDINARY_DAYS) * 86_400, "desk.answer_within_s")?;
+        }
+        within(desk.deputy_percent.into(), 1, 100, "desk.deputy_percent")?;
+        within(desk.supervisor_percent.into(), 1, 100, "desk.supervisor_percent")
     }
 
     fn check_agency(&self) -> Result<(), Error> {

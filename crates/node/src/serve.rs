@@ -22,7 +22,7 @@ use crate::net::{
 };
 use crate::node::{Bells, Node, Parts};
 use crate::wire::{CARD_PREFIX, Card, to_text};
-use crate::writer::{After, Fault, Listener, Writer, entropy};
+use crate::writer::{After, Conduct, Fault, Listener, Writer, entropy};
 use crate::{DATABASE, SOCKET, chunks, clock, delivery, desk, http, keys, witness};
 
 /// How often gauges, keys and mailboxes are looked after.
@@ -229,7 +229,8 @@ async fn running(
     };
     let path = store.path().to_owned();
     let open_reader = Box::new(move || Reader::open_to_read(&path));
-    let (writer, thread) = Writer::start(store, keyring.signer(), config.retraction.on_retraction(), listener)?;
+    let conduct = Conduct { on_retraction: config.retraction.on_retraction(), answering: config.desk.answering() };
+    let (writer, thread) = Writer::start(store, keyring.signer(), conduct, listener)?;
     let node = Node::new(Parts {
         me: config.agency.id.clone(),
         dir: dir.to_owned(),
@@ -274,6 +275,7 @@ async fn running(
     if node.config.witness.enabled {
         tasks.spawn(witness::run(Arc::clone(&node)));
     }
+    tasks.spawn(desk::escalations::run(Arc::clone(&node)));
     tasks.spawn(upkeep(Arc::clone(&node), health));
     tracing::info!(agency = %node.me, peers = %node.config.listen.peers, "serving");
     // A part that ends by itself has failed; a node without it would look alive and not be.

@@ -107,6 +107,7 @@ pub(crate) struct NotShared {
 }
 
 impl NotShared {
+    /// With the name of the reason, and what to do about it.
     pub(crate) fn new(reason: &'static str, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
     }
@@ -337,6 +338,23 @@ pub(crate) async fn keep<B: Body + Clone + Send + Sync + 'static>(
     .await
 }
 
+/// The same under a key: what was put on record under it before is not put there again.
+pub(crate) async fn keep_once<B: Body + Clone + Send + Sync + 'static>(
+    node: &Arc<Node>,
+    body: B,
+    references: Vec<Reference>,
+    key: [u8; 16],
+) -> Result<Result<RecordId, NotShared>, Fault> {
+    let thread = new_thread();
+    let outcomes = submit_signed(node, move |node, directory, signer| {
+        let header = header_for(node, directory, B::KIND, vec![node.me.clone()], Handling::with(Tlp::Red), thread);
+        let record = sign(Header { references: references.clone(), ..header }, &body, signer);
+        vec![record.map(|record| vec![Submission { record, key: Some(key) }])]
+    });
+    let outcome = outcomes.await?.into_iter().next().unwrap_or_else(|| Err(Reason::Malformed.into()));
+    Ok(outcome.and_then(|shared| shared.first().map(|s| s.id).ok_or_else(|| Reason::Malformed.into())))
+}
+
 /// Signs and submits one record.
 async fn submit_one(
     node: &Arc<Node>,
@@ -536,7 +554,7 @@ pub(crate) fn compose(
     if !decision.allow {
         return Err(NotShared::new(decision.rule, decision.why));
     }
-    let key = submission_key(envelope)?;
+    let key = submission_key(envelope.key.as_deref())?;
     let thread = envelope.thread.unwrap_or_else(new_thread);
     let audiences =
         if envelope.hidden_audience { audience.into_iter().map(|one| vec![one]).collect() } else { vec![audience] };
@@ -594,22 +612,24 @@ pub(crate) fn handling_of(envelope: &Envelope) -> Handling {
 }
 
 /// The handling as one recipient of a hidden audience gets it: without the officers of the others, who would give them away.
-fn for_one(mut handling: Handling, audience: &[AgencyId], me: &AgencyId) -> Handling {
+pub(crate) fn for_one(mut handling: Handling, audience: &[AgencyId], me: &AgencyId) -> Handling {
     let told = |eyes: &Eyes| eyes.agency == *me || audience.contains(&eyes.agency);
     handling.eyes =
         handling.eyes.map(|eyes| eyes.into_iter().filter(told).collect()).filter(|eyes: &Vec<_>| !eyes.is_empty());
     handling
 }
 
-fn submission_key(envelope: &Envelope) -> Result<Option<[u8; 32]>, NotShared> {
-    match &envelope.key {
+/// What a submitter calls something, hashed.
+pub(crate) fn submission_key(key: Option<&str>) -> Result<Option<[u8; 32]>, NotShared> {
+    match key {
         None => Ok(None),
         Some(key) if key.len() <= KEY_BYTES_MAX => Ok(Some(sha256(key.as_bytes()))),
         Some(_) => Err(NotShared::new("key-too-long", format!("a key has at most {KEY_BYTES_MAX} bytes"))),
     }
 }
 
-fn sub_key(key: [u8; 32], recipient: usize, part: usize) -> [u8; 16] {
+/// The key of one record among those that come of one envelope.
+pub(crate) fn sub_key(key: [u8; 32], recipient: usize, part: usize) -> [u8; 16] {
     let hash = sha256(&[&key[..], &recipient.to_be_bytes(), &part.to_be_bytes()].concat());
     let mut out = [0; 16];
     out.copy_from_slice(&hash[..16]);
@@ -622,6 +642,7 @@ pub(crate) fn new_thread() -> ThreadId {
     ThreadId(thread)
 }
 
+/// The header of a record of ours, under the register in force.
 pub(crate) fn header_for(
     node: &Node,
     directory: &Directory,
@@ -644,6 +665,7 @@ pub(crate) fn header_for(
     }
 }
 
+/// Signs a record that its author need not mend.
 pub(crate) fn sign<B: Body>(header: Header, body: &B, signer: &SigningKey) -> Result<Verified, NotShared> {
     let unsound = || !body.is_sound(&header);
     let shortcoming = body

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mufakat_exchange::{Batch, Change, Exchange, OnRetraction, Refusal, Refused};
+use mufakat_exchange::{Answering, Batch, Change, Exchange, OnRetraction, Refusal, Refused};
 use mufakat_record::{RecordId, SigningKey};
 use mufakat_store::{Queries, Sqlite, Store};
 use rand_chacha::ChaCha20Rng;
@@ -49,6 +49,15 @@ impl From<mufakat_exchange::Unavailable> for Fault {
     fn from(error: mufakat_exchange::Unavailable) -> Self {
         Fault::Store(error.to_string())
     }
+}
+
+/// What the node does by itself about what comes.
+#[derive(Debug, Clone)]
+pub(crate) struct Conduct {
+    /// When an originator takes a record back.
+    pub(crate) on_retraction: OnRetraction,
+    /// When it is asked something.
+    pub(crate) answering: Answering,
 }
 
 /// What work sees: the exchange, and the store within a transaction.
@@ -129,10 +138,10 @@ impl Writer {
     pub(crate) fn start(
         store: Sqlite,
         signer: Arc<SigningKey>,
-        on_retraction: OnRetraction,
+        conduct: Conduct,
         mut listener: impl Listener,
     ) -> Result<(Self, std::thread::JoinHandle<()>), Fault> {
-        let exchange = load(&store, signer, on_retraction.clone())?;
+        let exchange = load(&store, signer, conduct.clone())?;
         listener.loaded(&exchange);
         let mut core = Core { exchange, store, random: fresh_random(), loads: 1, after: After::default() };
         let (queue, mut waiting) = mpsc::channel::<Work>(QUEUE_MAX);
@@ -142,7 +151,7 @@ impl Writer {
                 while let Some(work) = next.take() {
                     match work {
                         Work::Shared(step) => {
-                            next = group(&mut core, step, &mut waiting, &mut listener, &on_retraction);
+                            next = group(&mut core, step, &mut waiting, &mut listener, &conduct);
                         }
                         Work::Alone(work) => work(&mut core),
                     }
@@ -222,7 +231,7 @@ fn group(
     first: Step,
     waiting: &mut mpsc::Receiver<Work>,
     listener: &mut impl Listener,
-    on_retraction: &OnRetraction,
+    conduct: &Conduct,
 ) -> Option<Work> {
     let started = Instant::now();
     let mut done: Vec<Done> = Vec::new();
@@ -244,7 +253,7 @@ fn group(
             }
             core.random = fresh_random();
             listener.failed(fault);
-            match load(&core.store, core.exchange.signer(), on_retraction.clone()) {
+            match load(&core.store, core.exchange.signer(), conduct.clone()) {
                 Ok(exchange) => {
                     listener.loaded(&exchange);
                     core.exchange = exchange;
@@ -287,9 +296,9 @@ fn carry_out(
     Ok(core.store.commit()?)
 }
 
-fn load(store: &Sqlite, signer: Arc<SigningKey>, on_retraction: OnRetraction) -> Result<Exchange, Fault> {
+fn load(store: &Sqlite, signer: Arc<SigningKey>, conduct: Conduct) -> Result<Exchange, Fault> {
     let snapshot = store.snapshot()?.ok_or_else(|| Fault::Store("the node has no register yet".into()))?;
-    Ok(Exchange::load(snapshot, store, signer, on_retraction)?)
+    Ok(Exchange::load(snapshot, store, signer, conduct.on_retraction)?.answering(conduct.answering))
 }
 
 /// A generator seeded by the operating system.

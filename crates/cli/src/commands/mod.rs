@@ -12,6 +12,7 @@ mod parcel;
 mod policy;
 mod records;
 mod register;
+mod requests;
 mod retention;
 mod search;
 mod share;
@@ -88,6 +89,8 @@ async fn ask(client: &Client, command: Command, output: Output) -> anyhow::Resul
         Command::Search(options) => search::run(client, &options, output).await,
         Command::Show { record, raw } => records::show(client, &record, raw.as_deref(), output).await,
         Command::Track(options) => track::run(client, &options, output).await,
+        Command::Request(what) => requests::run(client, what, output).await,
+        Command::Table(what) => requests::table(client, what, output).await,
         Command::Retract { record, reason } => records::retract(client, &record, &reason, output).await,
         Command::Correct { record, file, reason, title } => {
             let report = crate::envelope::report(&input(file.as_deref().unwrap_or(Path::new("-")))?, title.as_deref())?;

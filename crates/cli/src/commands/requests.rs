@@ -269,7 +269,8 @@ fn words(row: &Value, now_ms: u64) -> String {
 
 fn pause(pause: &Value) -> String {
     let length = pause["until_ms"].as_u64().zip(pause["from_ms"].as_u64());
-    let length = length.map_or_else(|| "still".to_owned(), |(until, from)| show_length(until.saturating_sub(from) / 1000));
+    let length =
+        length.map_or_else(|| "still".to_owned(), |(until, from)| show_length(until.saturating_sub(from) / 1000));
     format!("{length} ({})", clean(pause["why"].as_str().unwrap_or_default()))
 }
 

@@ -76,7 +76,7 @@ pub(super) fn words(answer: &Value) -> String {
 }
 
 /// Hands a file to the node, and gives the name by which an envelope can refer to it.
-async fn upload(client: &Client, path: &Path) -> anyhow::Result<String> {
+pub(super) async fn upload(client: &Client, path: &Path) -> anyhow::Result<String> {
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| refused("malformed", "the file's name is not text"))?;
     let file = File::open(path).await.context("cannot open it")?;

@@ -37,7 +37,8 @@ pub(crate) async fn run(node: Arc<Node>) {
     loop {
         let wait = match look(&node).await {
             Ok(next_ms) => {
-                let next = next_ms.map(|at| Duration::from_millis(at.saturating_sub(clock::now_ms()).saturating_add(1)));
+                let next =
+                    next_ms.map(|at| Duration::from_millis(at.saturating_sub(clock::now_ms()).saturating_add(1)));
                 next.map_or(LOOK_MAX, |next| next.min(LOOK_MAX))
             }
             Err(fault) => {
@@ -69,7 +70,9 @@ async fn look(node: &Arc<Node>) -> Result<Option<u64>, Fault> {
         let level = mark.body.level.name();
         match share::keep_once(node, mark.body, references, mark.key).await? {
             Ok(_) => tracing::info!(request = %mark.request, level, "the clock of a request has come to a mark"),
-            Err(no) => tracing::warn!(request = %mark.request, reason = no.reason, "an escalation was not put on record"),
+            Err(no) => {
+                tracing::warn!(request = %mark.request, reason = no.reason, "an escalation was not put on record")
+            }
         }
     }
     Ok(next_ms)

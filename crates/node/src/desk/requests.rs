@@ -8,8 +8,8 @@ use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::request::{By, Request};
 use mufakat_record::kinds::request_step::{Ground, RequestStep, Step};
 use mufakat_record::{
-    AgencyId, Code, Eyes, Handling, Header, Reason, RecordId, Reference, Relation, Role, SigningKey, ThreadId, Tlp, Verified,
-    sha256,
+    AgencyId, Code, Eyes, Handling, Header, Reason, RecordId, Reference, Relation, Role, SigningKey, ThreadId, Tlp,
+    Verified, sha256,
 };
 use mufakat_store::Queries;
 use mufakat_views::requests::{Entry, NAME, STEPS_MAX, Side};
@@ -20,7 +20,10 @@ use utoipa::ToSchema;
 use super::Caller;
 use crate::gate::{self, Action};
 use crate::node::Node;
-use crate::share::{Composed, NotShared, Outcome, Together, header_for, new_thread, sign, sub_key, submission_key, submit_signed};
+use crate::share::{
+    Composed, NotShared, Outcome, Together, for_one, header_for, new_thread, sign, sub_key, submission_key,
+    submit_signed,
+};
 use crate::writer::Fault;
 use crate::{chunks, clock};
 
@@ -180,10 +183,26 @@ fn compose(
     let thread = question.thread.unwrap_or_else(new_thread);
     let mut submissions = Vec::new();
     for (number, audience) in audiences.into_iter().enumerate() {
-        let header = header_for(node, directory, Request::KIND, audience, handling_of(question), thread);
+        let handling = if question.hidden_audience {
+            for_one(handling_of(question), &audience, &node.me)
+        } else {
+            handling_of(question)
+        };
+        let header = header_for(node, directory, Request::KIND, audience, handling, thread);
         let header = Header { expires: question.expires, ..header };
         let key = key.map(|key| (key, number));
-        submissions.extend(signed(node, caller, directory, signer, &named, header, &body, &question.about, attachments, key)?);
+        submissions.extend(signed(
+            node,
+            caller,
+            directory,
+            signer,
+            &named,
+            header,
+            &body,
+            &question.about,
+            attachments,
+            key,
+        )?);
     }
     // The request stands first in what is told of it.
     submissions.reverse();
@@ -302,8 +321,7 @@ fn addressees(rows: &[Entry], moved: &Move) -> Result<Vec<AgencyId>, NoStep> {
     if matches!(step, Step::Received { .. }) {
         return no("not-yours", "`received` is said by the node itself".to_owned());
     }
-    let wanted: Vec<_> =
-        rows.iter().filter(|row| moved.to.as_ref().is_none_or(|to| row.partner == *to)).collect();
+    let wanted: Vec<_> = rows.iter().filter(|row| moved.to.as_ref().is_none_or(|to| row.partner == *to)).collect();
     let Some(first) = wanted.first() else {
         return no("not-a-side", "the agency in `to` is neither asked nor asks here".to_owned());
     };
@@ -315,7 +333,8 @@ fn addressees(rows: &[Entry], moved: &Move) -> Result<Vec<AgencyId>, NoStep> {
     if !own_side {
         return no("not-yours", format!("`{}` is a step of the other side", step.name()));
     }
-    let open = |row: &&&Entry| row.partner_removed_ms.is_none() && row.rejected.is_none() && row.steps.len() < STEPS_MAX;
+    let open =
+        |row: &&&Entry| row.partner_removed_ms.is_none() && row.rejected.is_none() && row.steps.len() < STEPS_MAX;
     let fitting: Vec<_> = wanted.iter().filter(open).filter(|row| row.matter().would_take(step)).collect();
     if !fitting.is_empty() {
         return Ok(fitting.into_iter().map(|row| row.partner.clone()).collect());

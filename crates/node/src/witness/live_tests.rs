@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use mufakat_exchange::{Directory, Exchange, OnRetraction};
+use mufakat_exchange::{Answering, Directory, Exchange, OnRetraction};
 use mufakat_ledger::witness::Request;
 use mufakat_ledger::{Hash, SignedCheckpoint};
 use mufakat_record::AgencyId;
@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::net::listen::{PeerCounters, PeerLimits};
 use crate::net::{ClientTls, Flood, LeafSlot, PeerClient, PeerServer, ServerTls, serve_peers, tls};
 use crate::node::{Bells, Node, Parts};
-use crate::writer::{After, Fault, Listener, Writer};
+use crate::writer::{After, Conduct, Fault, Listener, Writer};
 
 /// A node that serves its partners and does nothing of itself.
 struct Live {
@@ -75,7 +75,8 @@ impl Live {
         let (stop_sender, stop) = watch::channel(false);
         let path = store.path().to_owned();
         let follow = Follow { directory: Arc::clone(&directory), ledger_size: ledger_size.clone() };
-        let (writer, _) = Writer::start(store, keyring.signer(), OnRetraction::Mark, follow).unwrap();
+        let conduct = Conduct { on_retraction: OnRetraction::Mark, answering: Answering::default() };
+        let (writer, _) = Writer::start(store, keyring.signer(), conduct, follow).unwrap();
         let config = Config::new(config::Agency {
             id: id.clone(),
             party: id.clone(),

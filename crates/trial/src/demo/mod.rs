@@ -1,4 +1,4 @@
-//! The demonstration: five agencies of five parties, each a process of its own with its own folder, and eight steps that say
+//! The demonstration: five agencies of five parties, each a process of its own with its own folder, and steps that say
 //! what they prove. Every invented text begins with EXERCISE.
 
 mod blind;
@@ -11,6 +11,7 @@ mod proof;
 mod relay;
 mod remove;
 mod report;
+mod requests;
 mod share;
 mod uses;
 
@@ -80,9 +81,14 @@ struct Demo {
 type Action = fn(&mut Demo) -> Result<()>;
 
 /// The steps: their names, what they prove, and what they do.
-const STEPS: [(&str, &str, Action); 8] = [
+const STEPS: [(&str, &str, Action); 9] = [
     ("register", "two parties found the register, three join by invitation, k of n sign each version", found::run),
     ("share", "real incidents go to every agency", share::run),
+    (
+        "requests",
+        "requests run against one clock on both sides: answered in time, refused in part, overdue and escalated",
+        requests::run,
+    ),
     ("relay", "a STIX bundle for one agency that is down waits at the hub, and its sender need not be up", relay::run),
     ("blind hub", "nothing of that report is on the hub's disk or on any wire", blind::run),
     ("take back", "a record is retracted; an agency is removed, and nothing reaches it or comes from it", remove::run),

@@ -25,7 +25,11 @@ fn answered(demo: &mut Demo) -> Result<()> {
     let length = asked["clock"]["due_ms"].as_u64().zip(asked["clock"]["start_ms"].as_u64());
     let hours = length.is_some_and(|(due, start)| due.checked_sub(start) == Some(EIGHT_HOURS_MS));
     let same = hours && asking["clock"] == asked["clock"];
-    demo.report.check(format!("{RU} asks {VN} urgently: eight hours, the same clock on both sides"), same, &asking["clock"]);
+    demo.report.check(
+        format!("{RU} asks {VN} urgently: eight hours, the same clock on both sides"),
+        same,
+        &asking["clock"],
+    );
     demo.node(VN).cli(&["request", "route", &request, "--to", "EXERCISE night desk"])?;
     demo.node(VN).cli(&["request", "clarify", &request, "EXERCISE: which of the two numbers?"])?;
     let (asking, _) = both(demo, RU, VN, &request, "clarification")?;
@@ -35,7 +39,8 @@ fn answered(demo: &mut Demo) -> Result<()> {
     both(demo, RU, VN, &request, "routed")?;
     demo.node(VN).cli(&["request", "answer", &request, "--text", "EXERCISE: it belongs to a crewing agency"])?;
     let (asking, asked) = both(demo, RU, VN, &request, "answered")?;
-    let held = asking["clock"] == asked["clock"] && asking["steps"] == asked["steps"] && asking["clock"]["late"] == false;
+    let held =
+        asking["clock"] == asked["clock"] && asking["steps"] == asked["steps"] && asking["clock"]["late"] == false;
     demo.report.check("answered in time, with the same steps on both sides", held, &asking["clock"]);
     demo.node(VN).cli(&["request", "permit-evidence", &request, "EXERCISE: in the case of the thread"])?;
     let allowed = wait(demo, RU, &request, |body| body["evidence"] == true)?;
@@ -51,7 +56,11 @@ fn refused_in_part(demo: &mut Demo) -> Result<()> {
     let arguments = ["request", "answer", &request, "--text", "EXERCISE: the owner is known"];
     demo.node(RU).cli(&[&arguments[..], &refuse].concat())?;
     let (asking, _) = both(demo, ID, RU, &request, "answered-in-part")?;
-    demo.report.check(format!("{RU} refuses {ID} a part, on ground f"), asking["grounds"] == json!(["security"]), &asking["grounds"]);
+    demo.report.check(
+        format!("{RU} refuses {ID} a part, on ground f"),
+        asking["grounds"] == json!(["security"]),
+        &asking["grounds"],
+    );
     Ok(())
 }
 
@@ -68,13 +77,21 @@ fn overdue(demo: &mut Demo) -> Result<()> {
     wait(demo, SG, &request, told("deputy"))?;
     let late = wait(demo, SG, &request, told("supervisor"))?;
     let once = late["escalated"].as_array().is_some_and(|all| all.len() == 2);
-    demo.report.check(format!("{SG} promised {PROMISE_S} s and is late: deputy and supervisor are told"), once, &late["escalated"]);
+    demo.report.check(
+        format!("{SG} promised {PROMISE_S} s and is late: deputy and supervisor are told"),
+        once,
+        &late["escalated"],
+    );
     demo.stop(SG)?;
     demo.start(SG)?;
     demo.node(SG).cli(&["request", "answer", &request, "--text", "EXERCISE: too late"])?;
     let (asking, asked) = both(demo, HUB, SG, &request, "answered")?;
     let held = asking["clock"]["late"] == true && asked["escalated"] == late["escalated"];
-    demo.report.check("a restart tells nobody twice, and the answer counts as late on both sides", held, &asking["clock"]);
+    demo.report.check(
+        "a restart tells nobody twice, and the answer counts as late on both sides",
+        held,
+        &asking["clock"],
+    );
     Ok(())
 }
 
@@ -87,8 +104,17 @@ fn table(demo: &mut Demo) -> Result<()> {
         let rows = rows.filter(|row| row["side"] == side && row["measure"] == measure);
         rows.filter_map(|row| row["count"].as_u64()).sum::<u64>()
     };
-    let counts = [count("asking", "requests"), count("asking", "answered"), count("asked", "requests"), count("asked", "refused")];
-    demo.report.check(format!("{RU}'s table of {year}: made 1, answered 1, received 1, refused 1 in part"), counts == [1; 4], format!("{counts:?}"));
+    let counts = [
+        count("asking", "requests"),
+        count("asking", "answered"),
+        count("asked", "requests"),
+        count("asked", "refused"),
+    ];
+    demo.report.check(
+        format!("{RU}'s table of {year}: made 1, answered 1, received 1, refused 1 in part"),
+        counts == [1; 4],
+        format!("{counts:?}"),
+    );
     Ok(())
 }
 
@@ -111,7 +137,8 @@ fn ask(demo: &Demo, from: &str, to: &str, urgency: Option<&str>) -> Result<Strin
 
 /// Waits until the row of a request at an agency is as wanted.
 fn wait(demo: &Demo, agency: &str, request: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-    let page = demo.node(agency).wait("a request", &["request", "show", request], |page| wanted(&page["rows"][0]["body"]))?;
+    let page =
+        demo.node(agency).wait("a request", &["request", "show", request], |page| wanted(&page["rows"][0]["body"]))?;
     Ok(page["rows"][0]["body"].clone())
 }
 

@@ -11,6 +11,7 @@ use mufakat_record::kinds::deletion_order::DeletionOrder;
 use mufakat_record::kinds::deletion_receipt::DeletionReceipt;
 use mufakat_record::kinds::draft::Draft;
 use mufakat_record::kinds::draft_step::DraftStep;
+use mufakat_record::kinds::escalation::Escalation;
 use mufakat_record::kinds::hold::{Hold, HoldLifted};
 use mufakat_record::kinds::key_set::KeySet;
 use mufakat_record::kinds::officer::Officer;
@@ -21,6 +22,8 @@ use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_approval::RegisterApproval;
 use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::kinds::report::Report;
+use mufakat_record::kinds::request::Request;
+use mufakat_record::kinds::request_step::RequestStep;
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::revocation::Revocation;
 use mufakat_record::kinds::use_summary::UseSummary;
@@ -37,6 +40,9 @@ pub(super) fn as_json(header: &Header, body: &[u8]) -> Option<Result<Value, Reas
         Report::KIND => Report::from_body(header, body).map(|report| json!(report)),
         Correction::KIND => Correction::from_body(header, body)
             .map(|correction| json!({ "reason": correction.reason, "report": correction.report })),
+        Request::KIND => Request::from_body(header, body).map(|request| json!(request)),
+        RequestStep::KIND => RequestStep::from_body(header, body).map(|step| json!(step)),
+        Escalation::KIND => Escalation::from_body(header, body).map(|escalation| json!(escalation)),
         Retraction::KIND => Retraction::from_body(header, body)
             .map(|retraction| json!({ "reason": retraction.reason, "by_originator": retraction.carries.is_some() })),
         Onward::KIND => Onward::from_body(header, body).and_then(|onward| of_onward(header, body, &onward)),

@@ -26,6 +26,7 @@ pub(crate) mod problem;
 mod records;
 pub(crate) mod register;
 mod replay;
+mod requests;
 mod retention;
 #[cfg(test)]
 mod retention_tests;
@@ -85,6 +86,7 @@ fn subjects() -> OpenApiRouter<Arc<Node>> {
         .merge(keys::routes())
         .merge(upkeep::routes())
         .merge(events::routes())
+        .merge(requests::routes())
         .merge(officers::routes())
         .merge(session::routes())
         .merge(parcels::routes())

@@ -1,6 +1,7 @@
 //! The API of two real nodes, asked over their sockets.
 
 mod release;
+mod requests;
 mod search;
 
 use std::path::{Path, PathBuf};

@@ -89,10 +89,16 @@ async fn requests_run_on_both_sides_and_are_counted() {
     let (_, table) = ru.get(&format!("/api/v1/tables/requests?year={year}")).await;
     let count = |measure: &str| {
         let rows = table["rows"].as_array().unwrap().iter();
-        rows.filter(|row| row["measure"] == measure && row["side"] == "asked").map(|row| row["count"].clone()).collect::<Vec<_>>()
+        rows.filter(|row| row["measure"] == measure && row["side"] == "asked")
+            .map(|row| row["count"].clone())
+            .collect::<Vec<_>>()
     };
-    assert_eq!((count("requests"), count("answered"), count("refused")), (vec![json!(2)], vec![json!(1)], vec![json!(1)]));
-    let (_, csv) = ru.bytes(Method::GET, &format!("/api/v1/tables/requests?year={year}&format=csv"), Body::empty()).await;
+    assert_eq!(
+        (count("requests"), count("answered"), count("refused")),
+        (vec![json!(2)], vec![json!(1)], vec![json!(1)])
+    );
+    let (_, csv) =
+        ru.bytes(Method::GET, &format!("/api/v1/tables/requests?year={year}&format=csv"), Body::empty()).await;
     assert!(String::from_utf8(csv.to_vec()).unwrap().contains("asked,refused,vn,urgent-direct,security,1\r\n"));
     assert_eq!(ru.get("/api/v1/tables/requests?year=1").await.0, StatusCode::BAD_REQUEST);
     vn.end().await;
