@@ -4,19 +4,22 @@
 use std::fs;
 use std::path::PathBuf;
 
-use mufakat_exchange::{Batch, Change, Directory, Refusal, Submission};
+use mufakat_exchange::{Batch, Change, Directory, Facts, Refusal, Submission};
 use mufakat_record::kinds::Body;
+use mufakat_record::kinds::deletion_receipt::Why;
+use mufakat_record::kinds::onward::{Onward, original_of};
 use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::kinds::report::{Report, ReportType};
 use mufakat_record::kinds::retraction::Retraction;
-use mufakat_record::{AgencyId, Digest, Draft, RecordId, Reference, Relation, ThreadId, Verified};
+use mufakat_record::{AgencyId, Digest, Draft, RecordId, Reference, Relation, SigningKey, ThreadId, Verified};
 use mufakat_store::{Options, Page, Queries, Sqlite, Store};
+use mufakat_views::{Rows, retention};
 
 use crate::community::{approval, entry, header, party_of, sign};
 use crate::invariant::{Invariant, Stop};
 use crate::network::Event;
 use crate::node::{Role, unavailable};
-use crate::receive::marker_text;
+use crate::receive::{marker_text, markers};
 use crate::world::World;
 
 /// How long somebody waits before submitting again what was not taken, in milliseconds.
@@ -35,6 +38,7 @@ pub(crate) enum Act {
     DiskFull { node: usize },
     DiskFree { node: usize },
     Backup { node: usize },
+    Delete { node: usize },
     Restore { node: usize },
     Lie,
     Fork,
@@ -64,6 +68,8 @@ enum What {
     UnknownKind,
     /// It expires in a day, which it has for some clocks already.
     Expiring,
+    /// Passes on a record that its node holds of another's.
+    Forward,
     /// Takes back what an earlier order shared.
     Retract(usize),
     NewKeys,
@@ -167,7 +173,18 @@ impl World {
             let target = self.orders.len() - 1;
             // Often so soon that both are under way together.
             let later = if self.dice.chance(500) { self.dice.below(2_000) } else { self.dice.below(end) };
-            self.order_at(at + later, node, to, What::Retract(target));
+            self.order_at(at + later, node, to.clone(), What::Retract(target));
+        }
+        if self.dice.chance(300)
+            && let Some(by) = self.dice.pick(&to).filter(|by| honest.contains(by))
+        {
+            // Somebody who got it passes that, or something else, on a while later.
+            let everyone: Vec<usize> =
+                (0..self.nodes.len()).filter(|n| self.nodes[*n].role != Role::Outsider).collect();
+            let next = self.dice.some(&everyone, 3).into_iter().filter(|n| *n != by).collect();
+            let later = self.dice.between(500, end);
+            self.order_at(at + later, by, next, What::Forward);
+            self.act_after(at + later + 30_000, Act::Delete { node: by });
         }
         if self.dice.chance(200) {
             // A burst, so that parcels hold several records.
@@ -236,6 +253,10 @@ impl World {
                 let store = &mut self.core(node)?.store;
                 store.set_bytes_max(None).map_err(|e| self.broken(node, &e))
             }
+            Act::Delete { node } => match self.delete_waiting(node) {
+                Err(Stop::Down | Stop::Full) => Ok(()),
+                done => done,
+            },
             Act::Backup { node } => {
                 let path = self.folder.join(format!("{node}.backup"));
                 let made = self.core(node)?.store.backup_to(&path);
@@ -344,6 +365,7 @@ impl World {
             _ if to.is_empty() => Vec::new(),
             What::Report => vec![sign(head(to, Report::KIND), &body, &signer)],
             What::Hidden => to.into_iter().map(|to| sign(head(vec![to], Report::KIND), &body, &signer)).collect(),
+            What::Forward => self.pass_on(order, &directory, &to, &signer)?,
             What::Expiring => {
                 let mut header = head(to, Report::KIND);
                 header.expires = Some(now_s + 86_400);
@@ -371,6 +393,79 @@ impl World {
             }
         };
         Ok(Some(records))
+    }
+
+    /// An onward record around one of those that a node holds of others, for those who may have it.
+    fn pass_on(
+        &mut self,
+        order: &Order,
+        directory: &Directory,
+        to: &[AgencyId],
+        signer: &SigningKey,
+    ) -> Result<Vec<Verified>, Stop> {
+        let me = self.nodes[order.node].id.clone();
+        let (register, now_s) = (directory.chain().hash(), self.clock_ms(order.node) / 1000);
+        let choice = self.held_of_others(order.node)?;
+        let Some(carried) = self.dice.pick(&choice) else { return Ok(Vec::new()) };
+        let Ok((original, claims, _)) = original_of(&carried) else { return Ok(Vec::new()) };
+        let audience: Vec<_> = to.iter().filter(|to| **to != claims.author && !claims.reaches(to)).cloned().collect();
+        if audience.is_empty() {
+            return Ok(Vec::new());
+        }
+        let body = Onward { record: carried.bytes().to_vec(), permission: None, note: None };
+        let mut head = header(&me, audience.clone(), register, Onward::KIND, now_s);
+        head.references = vec![Reference { relation: Relation::About, record: carried.id() }];
+        head.expires = carried.header().expires;
+        head.handling = carried.header().handling.clone();
+        head.thread = ThreadId(order.key);
+        let record = sign(head, &body, signer);
+        if mufakat_exchange::check_onward(directory, &record).is_err() {
+            // It came from this agency, or a key of its originator's has gone since.
+            return Ok(Vec::new());
+        }
+        self.may_see(carried.bytes(), &original, &audience);
+        Ok(vec![record])
+    }
+
+    /// The reports that a node holds of others, also those that were passed on to it, and that nobody took back.
+    fn held_of_others(&mut self, node: usize) -> Result<Vec<Verified>, Stop> {
+        let me = self.nodes[node].id.clone();
+        let others = self.minted.values().filter(|m| m.author != me && m.audience.contains(&me));
+        let records = others.filter_map(|m| Verified::from_own_store(m.bytes.clone()).ok());
+        let kinds = [Report::KIND, Onward::KIND];
+        let mut records: Vec<_> = records.filter(|r| kinds.contains(&r.header().kind.as_str())).collect();
+        let store = &self.core(node)?.store;
+        records.retain(|record| {
+            let taken_back = store.referring(&record.id(), Relation::Retracts).is_ok_and(|by| !by.is_empty());
+            !taken_back && matches!(store.record_bytes(&record.id()), Ok(Some(_)))
+        });
+        Ok(records)
+    }
+
+    /// Those to whom a record goes may see what is in it, and what its author says when it takes it back.
+    fn may_see(&mut self, bytes: &[u8], original: &RecordId, audience: &[AgencyId]) {
+        let nodes: Vec<usize> = audience.iter().filter_map(|to| self.index(to)).collect();
+        let shared: Vec<usize> =
+            (0..self.orders.len()).filter(|order| self.orders[*order].ids.contains(original)).collect();
+        let taking_back = |order: &&Order| matches!(order.what, What::Retract(target) if shared.contains(&target));
+        let mut seen = markers(bytes);
+        seen.extend(self.orders.iter().filter(taking_back).map(|order| order.marker));
+        for marker in seen {
+            if let Some(may) = self.markers.get_mut(marker) {
+                may.extend(&nodes);
+            }
+        }
+    }
+
+    /// Deletes what waited to be deleted.
+    pub(crate) fn delete_waiting(&mut self, node: usize) -> Result<(), Stop> {
+        self.transact(node, |exchange, store, random, now_ms| {
+            let rows = store.rows(retention::NAME, &retention::WAITING, None);
+            let rows = rows.map_err(|e| mufakat_store::Error::Unavailable(e.0))?;
+            let wanted: Vec<_> = rows.into_iter().map(|row| (row.record, Why::Retracted)).collect();
+            let (batch, _) = exchange.delete(&wanted, now_ms, random, store).map_err(unavailable)?;
+            Ok((batch, ()))
+        })
     }
 
     /// The next version of the register with the proposer's approval, once no other one is under way.

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use mufakat_exchange::{Leaf, What};
+use mufakat_exchange::{Facts, Leaf, What};
 use mufakat_ledger::{Hash, proof, verify_inclusion};
 use mufakat_record::kinds::Body;
+use mufakat_record::kinds::onward::{Carried, Onward};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{AgencyId, Digest, Reason, RecordId, Relation, Verified};
@@ -22,6 +23,8 @@ struct Account {
     authored: Vec<(u64, Verified)>,
     /// How often each record was accepted.
     accepted: BTreeMap<RecordId, u64>,
+    /// Those of its own that it deleted.
+    deleted: BTreeSet<RecordId>,
 }
 
 impl World {
@@ -70,7 +73,10 @@ impl World {
             accounts.insert(*node, self.account(*node)?);
         }
         for order in self.orders.iter().filter(|o| o.acknowledged && !o.lost && honest.contains(&o.node)) {
-            let held = |id: &RecordId| accounts[&order.node].authored.iter().any(|(_, record)| record.id() == *id);
+            let account = &accounts[&order.node];
+            let held = |id: &RecordId| {
+                account.deleted.contains(id) || account.authored.iter().any(|(_, record)| record.id() == *id)
+            };
             if !order.ids.iter().all(held) {
                 let what = format!("a record that was acknowledged is lost: {order:?}");
                 return Err(self.failure(Invariant::NoSilentLoss, &[order.node], what).into());
@@ -78,6 +84,7 @@ impl World {
         }
         for node in &honest {
             self.check_recipient(*node, &accounts[node])?;
+            self.check_third_hands(*node, &accounts)?;
             let authored: Vec<_> = accounts[node].authored.clone();
             for (leaf, record) in &authored {
                 self.check_author(*node, *leaf, record, &accounts)?;
@@ -116,7 +123,7 @@ impl World {
         let me = self.nodes[node].id.clone();
         let core = self.core(node)?;
         let (size, _) = core.exchange.ledger();
-        let mut account = Account { authored: Vec::new(), accepted: BTreeMap::new() };
+        let mut account = Account { authored: Vec::new(), accepted: BTreeMap::new(), deleted: BTreeSet::new() };
         for index in 0..size {
             let leaf = match core.store.leaf(index) {
                 Ok(Some(leaf)) => leaf,
@@ -133,6 +140,10 @@ impl World {
                     let record = record.and_then(|bytes| Verified::from_own_store(bytes).ok());
                     match record {
                         Some(record) => account.authored.push((index, record)),
+                        // What it passed on goes when it is taken back.
+                        None if core.store.held(&id).is_ok_and(|held| held.is_some_and(|h| h.record.is_none())) => {
+                            account.deleted.insert(id);
+                        }
                         None => {
                             let what = format!("record {id} that it authored is not there");
                             return Err(self.failure(Invariant::NoSilentLoss, &[node], what).into());
@@ -198,7 +209,9 @@ impl World {
                 // What was accepted and lost with the disk may have expired when it came again.
                 continue;
             }
-            let may_reject = reason == Some(Reason::Expired) && record.header().expires.is_some();
+            // A recipient that has not heard of the originator's newest key refuses what is passed on under it.
+            let passed_on = record.header().kind == Onward::KIND && reason == Some(Reason::UnknownKey);
+            let may_reject = reason == Some(Reason::Expired) && record.header().expires.is_some() || passed_on;
             if accepted != (state == "accepted") || state == "rejected" && !may_reject {
                 let what =
                     says(format!("its author says {state} for {reason:?}, and the recipient holds it: {accepted}"));
@@ -297,6 +310,46 @@ impl World {
         Ok(records.filter_map(|record| record.header().the_one(Relation::Retracts)).collect())
     }
 
+    /// A retraction reaches everyone who holds the record: whoever came by it through agencies that kept their state holds it
+    /// no longer, or has heard that it is taken back.
+    fn check_third_hands(&mut self, node: usize, accounts: &BTreeMap<usize, Account>) -> Result<(), Stop> {
+        let sound = |world: &Self, id: &AgencyId| {
+            let index = world.index(id);
+            index.is_some_and(|n| {
+                world.nodes[n].role == Role::Honest && !world.nodes[n].restored && !world.removing.contains(&n)
+            })
+        };
+        if self.nodes[node].restored || self.removing.contains(&node) {
+            return Ok(());
+        }
+        let retracted: BTreeSet<RecordId> = accounts
+            .values()
+            .flat_map(|account| &account.authored)
+            .filter(|(_, record)| record.header().kind == Retraction::KIND)
+            .filter_map(|(_, record)| record.header().the_one(Relation::Retracts))
+            .collect();
+        let me = self.nodes[node].id.clone();
+        let of = self.minted.values().filter(|m| m.audience.contains(&me) || m.author == me);
+        let records: Vec<_> = of.filter_map(|m| Verified::from_own_store(m.bytes.clone()).ok()).collect();
+        for record in records.into_iter().filter(|record| record.header().kind == Onward::KIND) {
+            let Ok(carried) = Carried::read(record.header(), record.body()) else { continue };
+            let original = carried.original();
+            let mut hands = carried.bearers();
+            hands.extend([original.header().author.clone(), record.header().author.clone()]);
+            if !retracted.contains(&original.id()) || !hands.iter().all(|hand| sound(self, hand)) {
+                continue;
+            }
+            let store = &self.core(node)?.store;
+            let heard = store.referring(&record.id(), Relation::Retracts).is_ok_and(|by| !by.is_empty());
+            let held = matches!(store.record_bytes(&record.id()), Ok(Some(_)));
+            if held && !heard {
+                let what = format!("record {} was taken back, and {} still carries it", original.id(), record.id());
+                return Err(self.failure(Invariant::NoSilentLoss, &[node], what).into());
+            }
+        }
+        Ok(())
+    }
+
     fn check_store(&mut self, node: usize) -> Result<(), Stop> {
         match self.core(node)?.store.fsck() {
             Ok(findings) if findings.is_empty() => Ok(()),
@@ -311,7 +364,8 @@ impl World {
     fn check_rebuild(&mut self, node: usize) -> Result<(), Stop> {
         let core = self.core(node)?;
         let rows = |store: &mufakat_store::Sqlite| {
-            ["inbox", "refused", "track"].map(|view| store.rows(view, &[], None).map_err(|e| e.to_string()))
+            ["inbox", "refused", "track", "holds", "retention"]
+                .map(|view| store.rows(view, &[], None).map_err(|e| e.to_string()))
         };
         let before = rows(&core.store);
         let rebuilt = core.store.rebuild_views();

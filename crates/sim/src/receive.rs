@@ -318,7 +318,7 @@ pub(crate) fn marker_text(number: usize) -> String {
 }
 
 /// The numbers of the markers in some bytes.
-fn markers(mut bytes: &[u8]) -> Vec<usize> {
+pub(crate) fn markers(mut bytes: &[u8]) -> Vec<usize> {
     let mut found = Vec::new();
     let mut piece = Vec::new();
     // Reading from memory cannot fail.
