@@ -593,7 +593,7 @@ impl Config {
         // A certificate is replaced before its end, not after it.
         within(keys.tls_days, 1, tls::VALID_AFTER_S / 86_400 - 1, "keys.tls_days")?;
         within(self.retention.answer_days, 1, 365, "retention.answer_days")?;
-        self.check_desk()?;
+        self.check_clocks()?;
         let law = self.retraction.law.as_deref();
         let lawful = match self.retraction.action {
             RetractionAction::Keep => law.is_some_and(|law| !law.trim().is_empty() && law.len() <= LAW_BYTES_MAX),
@@ -606,7 +606,7 @@ impl Config {
         )
     }
 
-    fn check_desk(&self) -> Result<(), Error> {
+    fn check_clocks(&self) -> Result<(), Error> {
         let desk = &self.desk;
         demand(zone(&desk.time_zone).1, "desk.time_zone", "the IANA name of a time zone, such as \"Asia/Jakarta\"")?;
         if let Some(within_s) = desk.answer_within_s {

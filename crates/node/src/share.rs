@@ -349,7 +349,7 @@ pub(crate) async fn keep_once<B: Body + Clone + Send + Sync + 'static>(
     let outcomes = submit_signed(node, move |node, directory, signer| {
         let header = header_for(node, directory, B::KIND, vec![node.me.clone()], Handling::with(Tlp::Red), thread);
         let record = sign(Header { references: references.clone(), ..header }, &body, signer);
-        vec![record.map(|record| vec![Submission { record, key: Some(key) }])]
+        vec![record.map(|record| Together { records: vec![Submission { record, key: Some(key) }], decided: None })]
     });
     let outcome = outcomes.await?.into_iter().next().unwrap_or_else(|| Err(Reason::Malformed.into()));
     Ok(outcome.and_then(|shared| shared.first().map(|s| s.id).ok_or_else(|| Reason::Malformed.into())))
