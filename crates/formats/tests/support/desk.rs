@@ -1,12 +1,15 @@
 //! Vectors for what officers put on record, at home and to the originators of what they used.
 
 use mufakat_record::kinds::Body;
+use mufakat_record::kinds::credential::{Credential, Means};
 use mufakat_record::kinds::draft::Draft;
 use mufakat_record::kinds::draft_step::{DraftStep, Step};
+use mufakat_record::kinds::officer::Officer;
 use mufakat_record::kinds::policy_set::{PolicyFile, PolicySet};
 use mufakat_record::kinds::report::{Class, Entity};
 use mufakat_record::kinds::request::{By, NotCopied, Request, Urgency, UrgencyReason};
 use mufakat_record::kinds::request_step::{Ground, RefusedPart, RequestStep, Step as Taken, WAIT_S_MAX};
+use mufakat_record::kinds::revocation::{Revocation, Revoked};
 use mufakat_record::kinds::use_summary::{Use, UseSummary};
 use mufakat_record::{Handling, Header, How, RecordId, Reference, Relation, Role, ThreadId, Tlp};
 use serde_json::Value;
@@ -120,7 +123,29 @@ pub(super) fn good_ones(vn: &Agency) -> Vec<Value> {
     let steps = steps()
         .into_iter()
         .map(|(name, taken)| good(&format!("step of a request: {name}"), &vn.sign(of_request(vn), &taking(taken))));
+    let d3 = || "d3-night".parse().expect("a pseudonym");
+    let grant = Officer {
+        officer: d3(),
+        name: "EXERCISE officer".into(),
+        roles: vec![Role::DutyOfficer, Role::Analyst],
+        clearance: Tlp::Amber,
+        purposes: Some(vec!["EXERCISE piracy".into()]),
+        active: true,
+        by: None,
+    };
+    let scopes = vec!["list_view".into(), "show_record".into()];
+    let means = Means::Token {
+        secret: mufakat_record::Digest(seed("token")),
+        label: "EXERCISE feed".into(),
+        scopes,
+        expires: NOW + 60,
+    };
+    let token = Credential { officer: d3(), means, by: officer() };
+    let left = Revocation { officer: d3(), what: Revoked::Officer, reason: "EXERCISE left".into(), by: None };
     let more = vec![
+        good("grant to an officer", &vn.sign(home(vn), &grant)),
+        good("credential: a token", &vn.sign(home(vn), &token)),
+        good("revocation of an officer", &vn.sign(home(vn), &left)),
         good("request with a copy", &vn.sign(to_both(vn), &request())),
         good("draft", &vn.sign(home(vn), &draft)),
         good("step of a draft", &vn.sign(about("a draft", home(vn)), &step)),
