@@ -143,7 +143,7 @@ fn own_state(reader: &Reader, id: &RecordId, me: &AgencyId) -> Result<&'static s
 
 /// A record that is held with its content, let through by the gate, its use noted in the ledger.
 async fn open(node: &Arc<Node>, caller: &Caller, id: RecordId, intent: Use) -> Result<(Verified, Found), Problem> {
-    let mut found = look_up(node, id).await?;
+    let mut found = look_up(node, caller, id).await?;
     let record = found.record.take().ok_or_else(deleted)?;
     decide(node, caller, id, &record, intent).await?;
     desk::note(node, caller, intent.how(), id, Vec::new()).await?;
@@ -152,7 +152,7 @@ async fn open(node: &Arc<Node>, caller: &Caller, id: RecordId, intent: Use) -> R
 
 /// A record that the caller may read, or may know to be deleted. For every other the answer is the one for what is not there.
 async fn readable(node: &Arc<Node>, caller: &Caller, id: RecordId) -> Result<Found, Problem> {
-    let found = look_up(node, id).await?;
+    let found = look_up(node, caller, id).await?;
     if let Some(record) = &found.record {
         decide(node, caller, id, record, Use::Read).await?;
     }
@@ -167,9 +167,20 @@ fn unchanged(found: &Found, id: RecordId, state: &IfMatch) -> Result<(), Problem
     }
 }
 
-async fn look_up(node: &Arc<Node>, id: RecordId) -> Result<Found, Problem> {
-    let me = node.me.clone();
-    node.read(move |reader| find(reader, &id, &me)).await?.ok_or_else(Problem::not_found)
+/// A record that is held. Of one whose content was deleted no header is left to ask the gate about; that it was there is told to
+/// those who may list records of its class.
+async fn look_up(node: &Arc<Node>, caller: &Caller, id: RecordId) -> Result<Found, Problem> {
+    let (reading, caller) = (Arc::clone(node), caller.clone());
+    let found = node.read(move |reader| {
+        let found = find(reader, &id, &reading.me)?;
+        let deleted = found.as_ref().is_some_and(|found| found.record.is_none());
+        let told = !deleted || {
+            let class = reader.class_of(&id)?;
+            desk::classes(&reading, &caller, Action::List, reader)?.contains(&class)
+        };
+        Ok(found.filter(|_| told))
+    });
+    found.await?.ok_or_else(Problem::not_found)
 }
 
 fn deleted() -> Problem {
@@ -259,7 +270,7 @@ struct Leaf {
     responses((status = 200, description = "The record.", body = Shown))
 )]
 async fn show_record(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<axum::Json<Shown>, Problem> {
-    let found = look_up(&node, id).await?;
+    let found = look_up(&node, &caller, id).await?;
     let Some(record) = &found.record else { return Ok(axum::Json(tombstone(id, &found))) };
     decide(&node, &caller, id, record, Use::Read).await?;
     desk::note(&node, &caller, How::Read, id, Vec::new()).await?;
