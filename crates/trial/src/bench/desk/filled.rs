@@ -1,0 +1,161 @@
+//! A node with a long history: reports that a partner sent, in several languages and handled in many ways, and some of its own.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use mufakat_exchange::{Delivery, Exchange, Inbound, Item, OnRetraction, Submission};
+use mufakat_record::kinds::Body as _;
+use mufakat_record::kinds::report::{Report, ReportType};
+use mufakat_record::{AgencyId, Code, Digest, Draft, Handling, Header, KeyId, SigningKey, ThreadId, Tlp, Verified};
+use mufakat_store::{Options, Purpose, Queries, Reader, Sqlite, Store};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use tempfile::TempDir;
+
+use crate::community::{Agency, Community, Node, binary};
+
+/// The node that is measured.
+pub(super) const DESK: &str = "vn-police";
+/// The partner that has sent most of what it holds.
+pub(super) const PARTNER: &str = "ru-police";
+/// How many records one transaction of the filling holds; no parcel may hold more.
+const AT_ONCE: u64 = 256;
+/// One record in so many is the node's own.
+const OWN: u64 = 10;
+/// When the first record was signed, in seconds since 1970, and how far apart they are.
+const BEGIN_S: u64 = 1_700_000_000;
+
+/// Reports in the languages of the region.
+const TEXTS: [&str; 8] = [
+    "EXERCISE Tàu cá bị cướp có vũ trang tấn công gần quần đảo",
+    "EXERCISE เรือประมงถูกโจรสลัดโจมตีใกล้หมู่เกาะ",
+    "EXERCISE Рыболовное судно подверглось вооружённому нападению у островов",
+    "EXERCISE 渔船在群岛附近遭到武装抢劫",
+    "EXERCISE تعرّضت سفينة صيد لسطو مسلّح قرب الجزر",
+    "EXERCISE Kapal ikan diserang perompak bersenjata di dekat kepulauan",
+    "EXERCISE Fishing vessel boarded by armed robbers near the islands",
+    "EXERCISE ငါးဖမ်းလှေကို ကျွန်းစုအနီးတွင် လုယက်သည်",
+];
+
+/// A node that is filled, and does not run.
+pub(super) struct Filled {
+    _root: TempDir,
+    community: Community,
+    /// How many records were put into it.
+    pub(super) records: u64,
+}
+
+impl Filled {
+    /// Makes two nodes and fills one.
+    pub(super) fn with(records: u64) -> Result<Self> {
+        let root = tempfile::tempdir()?;
+        let agency = |id| Agency { id, party: id, name: "EXERCISE agency", party_name: "EXERCISE party", relay: false };
+        let mut community = Community::founded(&binary()?, root.path(), &[DESK, PARTNER].map(agency), 3600)?;
+        for name in [DESK, PARTNER] {
+            community.node_mut(name).stop()?;
+        }
+        let database = |name: &str| community.node(name).dir.join(mufakat_node::DATABASE);
+        let partner = signing_key(&Reader::open_to_read(&database(PARTNER))?)?;
+        fill(&database(DESK), &partner, records)?;
+        Ok(Self { _root: root, community, records })
+    }
+
+    /// The node.
+    pub(super) fn node(&mut self) -> &mut Node {
+        self.community.node_mut(DESK)
+    }
+
+    /// Its state, while it does not run.
+    pub(super) fn store(&self) -> Result<Sqlite> {
+        let database = self.community.node(DESK).dir.join(mufakat_node::DATABASE);
+        Ok(Sqlite::open(&database, Options::default())?)
+    }
+}
+
+fn signing_key(store: &impl Queries) -> Result<Arc<SigningKey>> {
+    let secrets = store.secrets()?;
+    let secret = secrets.iter().rfind(|secret| secret.purpose == Purpose::Signing).context("no signing key")?;
+    Ok(Arc::new(SigningKey::from_seed(&secret.seed)))
+}
+
+fn fill(database: &Path, partner: &SigningKey, records: u64) -> Result<()> {
+    let mut store = Sqlite::open(database, Options::default())?;
+    let own = signing_key(&store)?;
+    let snapshot = store.snapshot()?.context("no register")?;
+    let register = snapshot.directory.chain().hash();
+    let mut exchange = Exchange::load(snapshot, &store, Arc::clone(&own), OnRetraction::Delete)?;
+    let mut random = ChaCha20Rng::from_seed([8; 32]);
+    let sender: AgencyId = PARTNER.parse()?;
+    let mut number = 0;
+    while number < records {
+        let at_ms = (BEGIN_S + number) * 1000;
+        store.begin()?;
+        let block = number..records.min(number + AT_ONCE);
+        number = block.end;
+        if block.start / AT_ONCE % OWN == 0 {
+            let submission = |n| Ok(Submission { record: sign(&own, DESK, PARTNER, register, n)?, key: None });
+            let submissions = block.map(submission).collect::<Result<Vec<_>>>()?;
+            let (batch, _) = exchange.submit(submissions, &Digest([0; 32]), at_ms, &mut random, &store)?;
+            store.apply(&batch.changes)?;
+        } else {
+            // As if a parcel had held them, whose signatures were verified.
+            let item = |n| {
+                let record = sign(partner, PARTNER, DESK, register, n)?;
+                Ok(Item { id: record.id(), record: Ok(record) })
+            };
+            let items = block.map(item).collect::<Result<Vec<_>>>()?;
+            let Inbound { epoch, expected } = exchange.inbound(&sender);
+            let delivery = Delivery { sender: sender.clone(), epoch: epoch.max(1), first: expected, items };
+            let (batch, _) = exchange.deliver(delivery, at_ms, &mut random, &store)?;
+            store.apply(&batch.changes)?;
+        }
+        store.commit()?;
+    }
+    Ok(())
+}
+
+fn sign(signer: &SigningKey, author: &str, to: &str, register: Digest, number: u64) -> Result<Verified> {
+    let mut thread = [0; 16];
+    thread[..8].copy_from_slice(&(number / 7).to_be_bytes());
+    let text = TEXTS[number as usize % TEXTS.len()];
+    let body = Report {
+        report_type: ReportType::Information,
+        title: format!("{text} {number}"),
+        text: [text; 8].join(" "),
+        entities: None,
+        place: None,
+        time: None,
+        evaluation: None,
+        language: None,
+        source: None,
+    };
+    let header = Header {
+        key: KeyId([0; 16]),
+        author: author.parse()?,
+        issued_at: BEGIN_S + number,
+        thread: ThreadId(thread),
+        kind: Report::KIND.to_owned(),
+        audience: vec![to.parse()?],
+        register,
+        handling: handling(number),
+        references: Vec::new(),
+        expires: None,
+    };
+    Draft { header, body: body.to_body() }.sign(signer).map_err(|reason| anyhow!("cannot sign: {reason}"))
+}
+
+/// One of some dozens of ways of handling.
+fn handling(number: u64) -> Handling {
+    // Neighbouring records are handled in different ways, and each way comes back often.
+    let way = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    let (tlp, _) = Tlp::ALL[way as usize % Tlp::ALL.len()];
+    let codes = match way / 5 % 4 {
+        0 => None,
+        1 => Some(vec![Code::H1]),
+        2 => Some(vec![Code::H0, Code::H2]),
+        _ => Some(vec![Code::H2]),
+    };
+    let purposes = (way / 20).is_multiple_of(3).then(|| vec!["EXERCISE piracy".to_owned()]);
+    Handling { codes, purposes, ..Handling::with(tlp) }
+}
