@@ -463,7 +463,8 @@ fn requests() {
         change(&mut changed);
         expect(taken, header(""), &changed);
     };
-    let texts: [(&str, fn(&mut Request) -> &mut String); 6] = [
+    type Field = fn(&mut Request) -> &mut String;
+    let texts: [(&str, Field); 6] = [
         ("offence", |r| &mut r.offence),
         ("purpose", |r| &mut r.purpose),
         ("link", |r| &mut r.link),

@@ -206,7 +206,7 @@ impl Searcher {
                     found.more = true;
                 }
             }
-            if (found.more && !question.count) || (found.more && number > COUNTED_MAX) {
+            if found.more && (!question.count || number > COUNTED_MAX) {
                 break;
             }
         }

@@ -24,7 +24,7 @@ fn a_set_waits_for_another_officer() {
     let set = policy_set("nights", Some("one"), 1);
     let says = |by: Option<&str>, decision| Step::Authored(approval(by, decision, set.id()));
     let proposed = Step::Authored(set.clone());
-    check(&[proposed.clone()], &[("nights", "proposed")]);
+    check(std::slice::from_ref(&proposed), &[("nights", "proposed")]);
     for (by, decision, state) in [
         (Some("two"), Decision::Approve, "in-force"),
         (None, Decision::Approve, "in-force"),

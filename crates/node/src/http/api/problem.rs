@@ -31,13 +31,14 @@ pub(crate) struct Problem {
     reason: &'static str,
     detail: String,
     retry_after_s: Option<u64>,
-    more: Map<String, Value>,
+    // In a box, because a problem is the other half of many results.
+    more: Box<Map<String, Value>>,
 }
 
 impl Problem {
     /// A problem with a status, a reason and words.
     pub(crate) fn new(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, reason, detail: detail.into(), retry_after_s: None, more: Map::new() }
+        Self { status, reason, detail: detail.into(), retry_after_s: None, more: Box::default() }
     }
 
     /// The one answer for what is not there and for what is not for this agency.
@@ -87,7 +88,7 @@ impl Problem {
     }
 
     fn body(&self) -> Value {
-        let mut body = self.more.clone();
+        let mut body = (*self.more).clone();
         let mut say = |name: &str, value: Value| body.insert(name.to_owned(), value);
         say("type", json!("about:blank"));
         // With `about:blank` the title is the status in words (RFC 9457 §4.2.1).

@@ -93,7 +93,7 @@ fn fill(database: &Path, partner: &SigningKey, records: u64) -> Result<()> {
         store.begin()?;
         let block = number..records.min(number + AT_ONCE);
         number = block.end;
-        if block.start / AT_ONCE % OWN == 0 {
+        if (block.start / AT_ONCE).is_multiple_of(OWN) {
             let submission = |n| Ok(Submission { record: sign(&own, DESK, PARTNER, register, n)?, key: None });
             let submissions = block.map(submission).collect::<Result<Vec<_>>>()?;
             let (batch, _) = exchange.submit(submissions, &Digest([0; 32]), at_ms, &mut random, &store)?;
