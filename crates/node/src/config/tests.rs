@@ -1,5 +1,6 @@
 //! Tests of the configuration.
 
+use super::check::is_endpoint;
 use super::*;
 
 fn agency() -> Agency {
