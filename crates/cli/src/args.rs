@@ -204,6 +204,9 @@ Examples:
   mufakat search nguyen 'tàu cá'
   mufakat search '\"laut natuna\"' --kind report --from 2026-11-01 --near 1.25,103.9,50000
   mufakat search --identifier imo:9074729 --party vn
+  mufakat search kapal --kind report --save boats
+  mufakat search --saved
+  mufakat search --end boats
 
 All words must be there, in any order, with or without their marks (nguyen finds Nguyễn). What stands in quotation marks must \
 be there as it stands; a star at the end of a word stands for any ending.")]

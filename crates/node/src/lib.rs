@@ -1,5 +1,6 @@
 //! The node: the one place where the pure parts meet sockets, files and clocks.
 
+mod alerts;
 mod chunks;
 mod clock;
 pub mod config;

@@ -8,6 +8,7 @@ use mufakat_store::search::{Found, Groups, Index, Question, Scope, Searcher};
 use mufakat_store::{ClassNumber, Error, Part, Queries, Reader};
 use tokio::sync::Notify;
 
+use crate::alerts::{self, Asking};
 use crate::node::Node;
 use crate::writer::Fault;
 
@@ -78,11 +79,18 @@ impl Search {
 pub(crate) async fn run(node: Arc<Node>) {
     let mut size = node.ledger_size.subscribe();
     let mut index = None;
+    let mut asking = Asking::default();
     loop {
         let caught_up = catch_up(&node, &mut index).await;
         let nap = match caught_up {
-            Ok(false) => None,
-            Ok(true) => Some(UPKEEP_INTERVAL),
+            Ok(turn) => {
+                if turn.listed > 0
+                    && let Err(fault) = alerts::run(&node, &mut asking).await
+                {
+                    tracing::warn!(%fault, "saved searches could not be asked; they will be with what comes next");
+                }
+                turn.later.then_some(UPKEEP_INTERVAL)
+            }
             Err(fault) => {
                 tracing::warn!(%fault, "what is new cannot be listed for searching; it will be tried again");
                 index = None;
@@ -118,11 +126,20 @@ pub(crate) async fn run(node: Arc<Node>) {
     }
 }
 
-/// Lists everything that is new. Gives whether the file is to be written anew later.
-async fn catch_up(node: &Arc<Node>, kept: &mut Option<Index>) -> Result<bool, Fault> {
+/// What catching up came to.
+struct CaughtUp {
+    /// How many records were listed.
+    listed: u64,
+    /// Whether the file is to be written anew later.
+    later: bool,
+}
+
+/// Lists everything that is new.
+async fn catch_up(node: &Arc<Node>, kept: &mut Option<Index>) -> Result<CaughtUp, Fault> {
+    let mut listed = 0;
     loop {
         if node.is_stopping() {
-            return Ok(false);
+            return Ok(CaughtUp { listed, later: false });
         }
         let (taken, searching) = (kept.take(), Arc::clone(node));
         let turn = node.read(move |reader| {
@@ -146,8 +163,9 @@ async fn catch_up(node: &Arc<Node>, kept: &mut Option<Index>) -> Result<bool, Fa
         let (index, progress, later) = turn.await?;
         *kept = Some(index);
         node.metrics.search_followed.set(i64::try_from(progress.next).unwrap_or(i64::MAX));
+        listed += progress.listed;
         if !progress.more {
-            return Ok(later);
+            return Ok(CaughtUp { listed, later });
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod refused;
 pub mod registry;
 pub mod requests;
 pub mod retention;
+pub mod searches;
 pub mod sign_ins;
 #[cfg(test)]
 mod testing;

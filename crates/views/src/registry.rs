@@ -23,14 +23,17 @@ use crate::policies::Policies;
 use crate::refused::Refused;
 use crate::requests::Requests;
 use crate::retention::Retention;
+use crate::searches::Searches;
 use crate::sign_ins::SignIns;
 use crate::track::Track;
 use crate::used_by::UsedBy;
 use crate::uses::Uses;
 
 /// Every view of a node, in the order in which an event is folded into them.
-pub static VIEWS: &[&dyn View] =
-    &[&Inbox, &Refused, &Track, &Drafts, &Uses, &UsedBy, &Policies, &Requests, &Holds, &Retention, &Officers, &SignIns];
+pub static VIEWS: &[&dyn View] = &[
+    &Inbox, &Refused, &Track, &Drafts, &Uses, &UsedBy, &Policies, &Requests, &Holds, &Retention, &Officers, &SignIns,
+    &Searches,
+];
 
 /// The view of this name.
 pub fn view(name: &str) -> Option<&'static dyn View> {

@@ -154,6 +154,15 @@ pub(crate) struct SearchArgs {
     /// Go on where an earlier call ended
     #[arg(long, value_name = "CURSOR")]
     pub(crate) after: Option<String>,
+    /// Save the search under this name instead: whatever comes and answers it becomes an alert
+    #[arg(long, value_name = "NAME", conflicts_with = "after")]
+    pub(crate) save: Option<String>,
+    /// List the saved searches with what they last found
+    #[arg(long, exclusive = true)]
+    pub(crate) saved: bool,
+    /// End the saved search of this name
+    #[arg(long, value_name = "NAME", exclusive = true)]
+    pub(crate) end: Option<String>,
 }
 
 /// Options of `track`.

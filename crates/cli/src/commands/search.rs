@@ -1,22 +1,44 @@
 //! `search`.
 
-use serde_json::Value;
+use axum::body::Body;
+use http::Method;
+use serde_json::{Value, json};
 
 use crate::args::SearchArgs;
 use crate::client::{Client, escape};
-use crate::output::{Output, Table, short, text_of};
+use crate::output::{Output, Table, clean, short, text_of};
 use crate::when::show_ms;
 
-/// Finds records, the newest first.
+/// How many of the records that a saved search found last are shown.
+const FOUND_SHOWN: usize = 3;
+
+/// Finds records, the newest first; or saves, lists and ends searches.
 pub(super) async fn run(client: &Client, args: &SearchArgs, output: Output) -> anyhow::Result<()> {
-    let page = client.get(&path(args)).await?;
-    output.show(&page, || words(&page))?;
+    if args.saved {
+        let saved = client.get("/api/v1/searches").await?;
+        output.show(&saved, || saved_words(&saved))?;
+    } else if let Some(name) = &args.end {
+        let path = format!("/api/v1/searches/{}", escape(name));
+        client.request(Method::DELETE, &path, None, Body::empty()).await?;
+        let answer = json!({ "ended": name });
+        output.show(&answer, || format!("the search {} has ended\n", clean(name)))?;
+    } else if let Some(name) = &args.save {
+        let asked = json!({ "name": name, "question": question(args) });
+        let answer = client.post("/api/v1/searches", &asked).await?;
+        output.show(&answer, || "saved; what it finds: mufakat search --saved\n".to_owned())?;
+    } else {
+        let after = args.after.iter().map(|after| format!("&after={}", escape(after))).collect::<String>();
+        let path = format!("/api/v1/search?limit={}&{}{after}", args.limit, question(args));
+        let page = client.get(path.trim_end_matches('&')).await?;
+        output.show(&page, || words(&page))?;
+    }
     Ok(())
 }
 
-fn path(args: &SearchArgs) -> String {
-    let mut path = format!("/api/v1/search?limit={}", args.limit);
-    let mut say = |name: &str, value: &str| path.push_str(&format!("&{name}={}", escape(value)));
+/// The question as the query of a URL.
+fn question(args: &SearchArgs) -> String {
+    let mut parts = Vec::new();
+    let mut say = |name: &str, value: &str| parts.push(format!("{name}={}", escape(value)));
     if !args.words.is_empty() {
         say("q", &args.words.join(" "));
     }
@@ -31,19 +53,30 @@ fn path(args: &SearchArgs) -> String {
     }
     args.tlp.iter().for_each(|tlp| say("tlp", tlp.name()));
     args.code.iter().for_each(|code| say("code", &format!("{code:?}")));
-    for (name, value) in [
-        ("thread", &args.thread),
-        ("about", &args.about),
-        ("box", &args.area),
-        ("near", &args.near),
-        ("after", &args.after),
-    ] {
+    for (name, value) in [("thread", &args.thread), ("about", &args.about), ("box", &args.area), ("near", &args.near)] {
         value.iter().for_each(|value| say(name, value));
     }
     for (name, value) in [("from", args.from), ("until", args.until)] {
         value.iter().for_each(|value| say(name, &value.to_string()));
     }
-    path
+    parts.join("&")
+}
+
+fn saved_words(saved: &Value) -> String {
+    let mut table = Table::new(&["name", "saved", "alerts", "last", "found", "question"]);
+    for search in saved["searches"].as_array().into_iter().flatten() {
+        let last = &search["last"];
+        let found = last["records"].as_array().into_iter().flatten().filter_map(Value::as_str).map(short);
+        table.row([
+            text_of(&search["name"]),
+            search["saved_ms"].as_u64().map(show_ms).unwrap_or_default(),
+            text_of(&search["alerts"]),
+            last["at_ms"].as_u64().map(show_ms).unwrap_or_default(),
+            found.take(FOUND_SHOWN).collect::<Vec<_>>().join(" "),
+            text_of(&search["question"]),
+        ]);
+    }
+    table.text("no search is saved")
 }
 
 fn words(page: &Value) -> String {
@@ -75,7 +108,6 @@ fn words(page: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use serde_json::json;
 
     use super::*;
     use crate::args::{Args, Command};
@@ -91,11 +123,9 @@ mod tests {
             .map(|word| word.replace('\u{1}', "\"laut natuna\""))
             .collect::<Vec<_>>();
         let Command::Search(args) = Args::try_parse_from(words).unwrap().command else { panic!("another command") };
-        let question = path(&args);
+        let question = question(&args);
         assert!(
-            question.starts_with(
-                "/api/v1/search?limit=7&q=t%C3%A0u%20%22laut%20natuna%22&kind=report&tlp=RED&code=H1&near="
-            ),
+            question.starts_with("q=t%C3%A0u%20%22laut%20natuna%22&kind=report&tlp=RED&code=H1&near="),
             "{question}"
         );
     }

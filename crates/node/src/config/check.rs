@@ -1,5 +1,6 @@
 //! What must hold of a configuration beyond the types of its settings.
 
+use mufakat_record::attachment::ATTACHMENT_BYTES_MAX;
 use mufakat_record::parcel;
 use mufakat_views::clock::{ORDINARY_DAYS, zone};
 

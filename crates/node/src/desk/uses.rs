@@ -24,6 +24,20 @@ pub(crate) async fn note(
     put(node, What::Use, record, act).await
 }
 
+/// Notes that a saved search of the caller's found records; the note says which, and the act is the alert.
+pub(crate) async fn note_alert(
+    node: &Arc<Node>,
+    caller: &Caller,
+    record: RecordId,
+    others: Vec<RecordId>,
+    note: String,
+) -> Result<(), Fault> {
+    let mut act = caller.act(How::Hit, node.gate.hash());
+    act.records = (!others.is_empty()).then_some(others);
+    act.note = Some(note);
+    put(node, What::Use, record, act).await
+}
+
 /// Notes that the gate refused the caller something: with a record, or with one that was to be made.
 pub(crate) async fn note_refusal(
     node: &Arc<Node>,

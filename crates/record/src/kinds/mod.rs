@@ -24,6 +24,7 @@ pub mod request;
 pub mod request_step;
 pub mod retraction;
 pub mod revocation;
+pub mod saved_search;
 pub mod use_summary;
 pub mod witness_alarm;
 
@@ -113,6 +114,7 @@ pub const KINDS: &[(&str, Check)] = &[
     (request_step::RequestStep::KIND, check_as::<request_step::RequestStep>),
     (retraction::Retraction::KIND, check_as::<retraction::Retraction>),
     (revocation::Revocation::KIND, check_as::<revocation::Revocation>),
+    (saved_search::SavedSearch::KIND, check_as::<saved_search::SavedSearch>),
     (use_summary::UseSummary::KIND, check_as::<use_summary::UseSummary>),
     (witness_alarm::WitnessAlarm::KIND, check_as::<witness_alarm::WitnessAlarm>),
 ];

@@ -28,6 +28,7 @@ use mufakat_record::kinds::request::{By, Request, Urgency, UrgencyReason};
 use mufakat_record::kinds::request_step::{Ground, RefusedPart, RequestStep, Step as Says};
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::revocation::{Revocation, Revoked};
+use mufakat_record::kinds::saved_search::SavedSearch;
 use mufakat_record::kinds::use_summary::{Use, UseSummary};
 use mufakat_record::kinds::witness_alarm::{Finding, WitnessAlarm};
 use mufakat_record::parcel::Outer;
@@ -269,6 +270,14 @@ pub(crate) fn use_summary() -> UseSummary {
     UseSummary { ledger: "mufakat/vn-police/1".to_owned(), from: 0, until: 40, uses }
 }
 
+pub(crate) fn saved_search() -> SavedSearch {
+    SavedSearch {
+        by: Some("d3-night".parse().unwrap()),
+        name: "EXERCISE boats".into(),
+        question: Some("q=kapal".into()),
+    }
+}
+
 pub(crate) fn policy_set() -> PolicySet {
     let text =
         "@id(\"exercise\") @why(\"EXERCISE\") forbid (principal, action == Action::\"export\", resource);".to_owned();
@@ -397,6 +406,7 @@ pub(crate) fn bodies() -> Vec<(Header, Vec<u8>)> {
         of(at_home(referring("", Relation::About)), &HoldLifted { by: None, reason: "EXERCISE".into() }),
         of(header(""), &key_set()),
         of(at_home(header("")), &policy_set()),
+        of(at_home(header("")), &saved_search()),
         of(referring("", Relation::About), &onward()),
         of(referring("", Relation::About), &permission()),
         of(Header { audience: vec![agency("ru-police")], ..header("") }, &receipt()),

@@ -4,17 +4,19 @@ use mufakat_record::kinds::Body;
 use mufakat_record::kinds::answer::Answer;
 use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::key_set::KeySet;
+use mufakat_record::kinds::onward::{Onward, original_of};
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_approval::RegisterApproval;
 use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::kinds::report::Report;
-use mufakat_record::{Verified, cbor};
+use mufakat_record::kinds::saved_search::SavedSearch;
+use mufakat_record::{Header, Verified, cbor};
 
 use super::{Point, facets, fold, words};
 
-/// Kinds that nodes exchange among themselves; nobody searches for them.
-const NOT_FOR_PEOPLE: [&str; 5] =
-    [Answer::KIND, KeySet::KIND, Receipt::KIND, RegisterApproval::KIND, RegisterVersion::KIND];
+/// Kinds that nodes exchange among themselves, and questions; nobody searches for them.
+const NOT_FOR_PEOPLE: [&str; 6] =
+    [Answer::KIND, KeySet::KIND, Receipt::KIND, RegisterApproval::KIND, RegisterVersion::KIND, SavedSearch::KIND];
 /// Stands between the words of two fields, so that no phrase goes over from one into the other.
 const BETWEEN: &str = "=";
 
@@ -35,15 +37,17 @@ impl Document {
     }
 }
 
-/// What is listed of a record; nothing of kinds that nobody reads. All text in its body counts, whatever its kind.
+/// What is listed of a record; nothing of kinds that nobody reads. All text in its body counts, whatever its kind, and of a record
+/// that was passed on what it carries.
 pub fn document(record: &Verified) -> Option<Document> {
     let header = record.header();
     if NOT_FOR_PEOPLE.contains(&header.kind.as_str()) {
         return None;
     }
-    let mut tokens = String::with_capacity(2 * record.body().len());
-    let texts = cbor::texts(record.body());
-    for text in texts.into_iter().chain(header.handling.caveat.as_deref()) {
+    let carried = if header.kind == Onward::KIND { original_of(record).ok() } else { None };
+    let (said, body) = carried.as_ref().map_or((header, record.body()), |(_, said, body)| (said, body.as_slice()));
+    let mut tokens = String::with_capacity(2 * body.len());
+    for text in cbor::texts(body).into_iter().chain(said.handling.caveat.as_deref()) {
         for word in words(&fold(text)) {
             tokens.push_str(&word);
             tokens.push(' ');
@@ -51,12 +55,11 @@ pub fn document(record: &Verified) -> Option<Document> {
         tokens.push_str(BETWEEN);
         tokens.push(' ');
     }
-    let report = report(record);
     let mut document = Document { tokens, point: None };
-    for facet in facets::of_header(header) {
+    for facet in facets::of_header(header).into_iter().chain(carried.iter().flat_map(|_| facets::of_header(said))) {
         document.add(&facet);
     }
-    if let Some(report) = report {
+    if let Some(report) = report(said, body) {
         document.add(&facets::report_type(report.report_type));
         let identifiers = report.entities.iter().flatten().flat_map(|entity| entity.identifiers.iter().flatten());
         for identifier in identifiers {
@@ -70,8 +73,7 @@ pub fn document(record: &Verified) -> Option<Document> {
     Some(document)
 }
 
-fn report(record: &Verified) -> Option<Report> {
-    let (header, body) = (record.header(), record.body());
+fn report(header: &Header, body: &[u8]) -> Option<Report> {
     match header.kind.as_str() {
         Report::KIND => Report::from_body(header, body).ok(),
         Correction::KIND => Correction::from_body(header, body).ok().map(|correction| correction.report),

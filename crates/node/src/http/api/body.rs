@@ -26,6 +26,7 @@ use mufakat_record::kinds::request::Request;
 use mufakat_record::kinds::request_step::RequestStep;
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::kinds::revocation::Revocation;
+use mufakat_record::kinds::saved_search::SavedSearch;
 use mufakat_record::kinds::use_summary::UseSummary;
 use mufakat_record::kinds::witness_alarm::WitnessAlarm;
 use mufakat_record::{Digest, Header, KeyId, Reason};
@@ -63,6 +64,7 @@ pub(super) fn as_json(header: &Header, body: &[u8]) -> Option<Result<Value, Reas
         Officer::KIND => Officer::from_body(header, body).map(|officer| json!(officer)),
         Revocation::KIND => Revocation::from_body(header, body).map(|revocation| json!(revocation)),
         Draft::KIND => Draft::from_body(header, body).map(|draft| of_draft(header, &draft)),
+        SavedSearch::KIND => SavedSearch::from_body(header, body).map(|search| json!(search)),
         DraftStep::KIND => DraftStep::from_body(header, body).map(|step| json!(step)),
         UseSummary::KIND => UseSummary::from_body(header, body).map(|summary| json!(summary)),
         PolicySet::KIND => PolicySet::from_body(header, body).map(|set| json!(set)),

@@ -30,7 +30,8 @@ mod requests;
 mod retention;
 #[cfg(test)]
 mod retention_tests;
-mod search;
+pub(crate) mod search;
+mod searches;
 mod session;
 mod status;
 mod tags;
@@ -81,6 +82,7 @@ fn subjects() -> OpenApiRouter<Arc<Node>> {
         .merge(passing_on::routes())
         .merge(retention::routes())
         .merge(search::routes())
+        .merge(searches::routes())
         .merge(views::routes())
         .merge(register::routes())
         .merge(keys::routes())

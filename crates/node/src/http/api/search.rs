@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mufakat_record::identifier::{Identifier, IdentifierType};
 use mufakat_record::kinds::report::ReportType;
-use mufakat_record::{AgencyId, Code, How, RecordId, ThreadId, Tlp, Verified, sha256};
+use mufakat_record::{AgencyId, Code, How, RecordId, ThreadId, Tlp, Verified};
 use mufakat_store::search::{Count, Hit, Question};
 use mufakat_store::{Queries, Reader};
 use mufakat_views::inbox;
@@ -15,11 +13,11 @@ use mufakat_views::text::place::Area;
 use mufakat_views::text::{Phrase, facets, phrases};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::cursor::Cursors;
 use super::problem::{Problem, Query};
 use crate::desk::{self, Caller};
 use crate::gate::Action;
@@ -98,7 +96,10 @@ async fn search_records(
     caller: Caller,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<axum::Json<Page>, Problem> {
-    let asked = Asked::read(&query, &node)?;
+    let mut asked = Asked::read(&query, &node)?;
+    let bound = bound(&query);
+    let cursors = Cursors::of(&node, &caller, &bound.iter().map(String::as_str).collect::<Vec<_>>());
+    asked.before = asked.after.as_deref().map(|cursor| place(&cursors, cursor)).transpose()?;
     let size = *node.ledger_size.borrow();
     let (searching, who) = (Arc::clone(&node), caller.clone());
     let page = node.read(move |reader| {
@@ -106,7 +107,7 @@ async fn search_records(
         let scope = searching.search.scope(reader, &classes)?;
         let question = Question { scope: Some(&scope), ..asked.question() };
         let found = searching.search.find(reader, &question)?;
-        let next = found.hits.last().filter(|_| found.more).map(|last| asked.cursor(last.leaf));
+        let next = found.hits.last().filter(|_| found.more).map(|last| cursors.seal(&last.leaf.to_be_bytes()));
         let hits = found.hits.iter().filter_map(|hit| shown(reader, hit).transpose()).collect::<Result<_, _>>()?;
         let count = found.count.map(|Count { number, more }| Counted { number, more });
         Ok(Page { hits, count, next, complete: found.next >= size })
@@ -138,16 +139,16 @@ fn shown(reader: &Reader, hit: &Hit) -> Result<Option<Shown>, mufakat_store::Err
 
 /// What is asked.
 #[derive(Debug, Default)]
-struct Asked {
+pub(crate) struct Asked {
     phrases: Vec<Phrase>,
     facets: Vec<Vec<String>>,
     area: Option<Area>,
     from_ms: Option<u64>,
     until_ms: Option<u64>,
     limit: usize,
+    /// The cursor, and the leaf that it stands for.
+    after: Option<String>,
     before: Option<u64>,
-    /// Stands for the question in cursors.
-    mark: [u8; 8],
 }
 
 /// The parameters that can stand once, and those of which each value widens what is found.
@@ -167,7 +168,7 @@ impl Asked {
             }
         }
         let one = |name: &str| query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
-        let mut asked = Self { limit: LIMIT_DEFAULT, mark: mark(query), ..Self::default() };
+        let mut asked = Self { limit: LIMIT_DEFAULT, ..Self::default() };
         if let Some(q) = one("q") {
             asked.phrases = phrases(q).map_err(|unclear| Problem::malformed(format!("`q`: {unclear}")))?;
         }
@@ -207,11 +208,21 @@ impl Asked {
             asked.limit =
                 limit.ok_or_else(|| Problem::malformed(format!("`limit` is a number from 1 to {LIMIT_MAX}")))?;
         }
-        asked.before = one("after").map(|text| asked.read_cursor(text)).transpose()?;
+        asked.after = one("after").map(str::to_owned);
         Ok(asked)
     }
 
-    fn question(&self) -> Question<'_> {
+    /// Reads a question that is saved: it has no pages.
+    pub(crate) fn saved(question: &str, node: &Node) -> Result<Self, Problem> {
+        let query: Vec<_> = url::form_urlencoded::parse(question.as_bytes()).into_owned().collect();
+        if let Some((name, _)) = query.iter().find(|(name, _)| matches!(name.as_str(), "after" | "limit")) {
+            return Err(Problem::malformed(format!("`{name}` has no meaning in a saved search")));
+        }
+        Self::read(&query, node)
+    }
+
+    /// The question as it is asked of the index.
+    pub(crate) fn question(&self) -> Question<'_> {
         Question {
             phrases: &self.phrases,
             facets: &self.facets,
@@ -224,31 +235,21 @@ impl Asked {
             ..Question::default()
         }
     }
-
-    fn cursor(&self, leaf: u64) -> String {
-        URL_SAFE_NO_PAD.encode([leaf.to_be_bytes(), self.mark].concat())
-    }
-
-    fn read_cursor(&self, text: &str) -> Result<u64, Problem> {
-        let bytes: Option<[u8; 16]> = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
-        let number = bytes.map(u128::from_be_bytes).filter(|number| *number as u64 == u64::from_be_bytes(self.mark));
-        let leaf = number.map(|number| (number >> 64) as u64);
-        leaf.ok_or_else(|| {
-            Problem::malformed("`after` is not what an earlier page of the same question gave as `next`")
-        })
-    }
 }
 
-/// Stands for all of a question but the page.
-fn mark(query: &[(String, String)]) -> [u8; 8] {
+/// All of a question but the page, for its cursors.
+fn bound(query: &[(String, String)]) -> Vec<String> {
     let mut rest: Vec<_> = query.iter().filter(|(name, _)| !matches!(name.as_str(), "after" | "limit")).collect();
     rest.sort();
-    let hash = sha256(
-        Value::from(rest.iter().map(|(n, v)| format!("{n}\u{1f}{v}")).collect::<Vec<_>>()).to_string().as_bytes(),
-    );
-    let mut mark = [0; 8];
-    mark.copy_from_slice(&hash[..8]);
-    mark
+    let parts = rest.into_iter().flat_map(|(name, value)| [name.clone(), value.clone()]);
+    std::iter::once("search".to_owned()).chain(parts).collect()
+}
+
+/// The leaf that a cursor stands for.
+fn place(cursors: &Cursors, cursor: &str) -> Result<u64, Problem> {
+    let place = cursors.open(cursor)?;
+    let leaf = place.try_into().map(u64::from_be_bytes);
+    leaf.map_err(|_| Problem::malformed("`after` is not what an earlier page gave as `next`"))
 }
 
 /// The facets of a filter's values, of which one must hold.
@@ -332,15 +333,16 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_is_of_one_question() {
-        let query = |q: &str, limit: &str| vec![("q".to_owned(), q.to_owned()), ("limit".to_owned(), limit.to_owned())];
-        let of = |query: &[(String, String)]| Asked { mark: mark(query), ..Asked::default() };
-        let cursor = of(&query("kapal", "2")).cursor(u64::MAX - 7);
-        assert_eq!(of(&query("kapal", "9")).read_cursor(&cursor), Ok(u64::MAX - 7));
-        for (other, cursor) in
-            [(query("laut", "2"), &*cursor), (query("kapal", "2"), "AAAA"), (query("kapal", "2"), "")]
-        {
-            assert!(of(&other).read_cursor(cursor).unwrap_err().detail().contains("`after`"));
-        }
+    fn cursors_go_with_the_question_and_not_with_the_page() {
+        let query = |pairs: &[(&str, &str)]| {
+            bound(&pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<Vec<_>>())
+        };
+        let plain = query(&[("q", "kapal"), ("kind", "report")]);
+        assert_eq!(query(&[("kind", "report"), ("q", "kapal"), ("limit", "2"), ("after", "x")]), plain);
+        assert_ne!(query(&[("q", "kapal")]), plain);
+        assert_ne!(query(&[("q", "kapal"), ("kind", "answer")]), plain);
+        let cursors = Cursors::for_test();
+        assert_eq!(place(&cursors, &cursors.seal(&7u64.to_be_bytes())), Ok(7));
+        assert_eq!(place(&cursors, &cursors.seal(b"place")).unwrap_err().reason(), "malformed");
     }
 }
