@@ -1,12 +1,13 @@
 //! Cases: questions with the decisions that are expected, as files in which an agency writes down what its policy is to do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mufakat_record::kinds::register_version::{Agency, Forum, Party, RegisterVersion, Rules};
 use mufakat_record::{AgencyId, Code, Digest, Eyes, Handling, OfficerId, Role, Tlp};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Decision, Policies, Request, ask, decide};
+use super::{Action, Decision, Gate, Policies, Request, ask, decide};
 use crate::desk::{Caller, Via};
 
 /// What the default policy decides, as a file of cases.
@@ -318,32 +319,34 @@ impl Record {
 }
 
 /// Cases that are decided again and again, to see how many a second there are.
-pub struct Workload<'p> {
-    policies: &'p Policies,
+pub struct Workload {
+    gate: Gate,
+    policies: Arc<Policies>,
     register: RegisterVersion,
     cases: Vec<(Case, Prepared)>,
     laid_out: Vec<(cedar_policy::Request, cedar_policy::Entities)>,
 }
 
-impl std::fmt::Debug for Workload<'_> {
+impl std::fmt::Debug for Workload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Workload({} cases)", self.cases.len())
     }
 }
 
-impl<'p> Workload<'p> {
+impl Workload {
     /// The cases that are about records.
-    pub fn new(policies: &'p Policies, cases: &Cases) -> Self {
+    pub fn new(gate: Gate, cases: &Cases) -> Self {
+        let policies = gate.policies();
         let register = cases.register();
         let prepared = cases.cases.iter().filter(|case| case.record.is_some());
         let prepared: Vec<_> =
             prepared.filter_map(|case| Some((case.clone(), case.prepare(&cases.me).ok()?))).collect();
         let laid_out = prepared.iter().filter_map(|(case, prepared)| {
             let question = case.request(prepared, &register).map(|request| ask::Question::about_record(&request))?;
-            question.ok()?.laid_out(policies)
+            question.ok()?.laid_out(&policies)
         });
         let laid_out = laid_out.collect();
-        Self { policies, register, cases: prepared, laid_out }
+        Self { gate, policies, register, cases: prepared, laid_out }
     }
 
     /// How many cases there are.
@@ -356,16 +359,22 @@ impl<'p> Workload<'p> {
         self.cases.is_empty()
     }
 
-    /// Decides every case once, as the gate does it. Gives how many are allowed.
+    /// Decides every case once, as the gate does it, which keeps its decisions. Gives how many are allowed.
     pub fn decide(&self) -> usize {
-        let decided = self.cases.iter().map(|(case, prepared)| case.decide(self.policies, prepared, &self.register));
-        decided.filter(|decision| decision.allow).count()
+        let requests = self.cases.iter().filter_map(|(case, prepared)| case.request(prepared, &self.register));
+        requests.filter(|request| self.gate.decide(request).allow).count()
+    }
+
+    /// Decides every case once as if it had never been asked. Gives how many are allowed.
+    pub fn decide_anew(&self) -> usize {
+        let requests = self.cases.iter().filter_map(|(case, prepared)| case.request(prepared, &self.register));
+        requests.filter(|request| decide(&self.policies, request).allow).count()
     }
 
     /// Has Cedar decide every case once by all rules, out of what was laid out before. Gives how many are allowed.
     pub fn decide_by_cedar_alone(&self) -> usize {
         let laid_out = self.laid_out.iter();
-        laid_out.filter(|(request, entities)| ask::ask_all(self.policies, request, entities)).count()
+        laid_out.filter(|(request, entities)| ask::ask_all(&self.policies, request, entities)).count()
     }
 }
 

@@ -10,6 +10,7 @@ mod ask;
 pub mod cases;
 mod classes;
 mod explain;
+mod kept;
 mod policies;
 mod preview;
 mod shadow;
@@ -236,6 +237,7 @@ impl Decision {
 pub struct Gate {
     policies: ArcSwap<Policies>,
     cache: classes::Cache,
+    kept: kept::Kept,
     /// Held by whoever changes the policy.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }
@@ -246,6 +248,7 @@ impl Gate {
         Self {
             policies: ArcSwap::new(Policies::default_set()),
             cache: classes::Cache::default(),
+            kept: kept::Kept::default(),
             changing: tokio::sync::Mutex::default(),
         }
     }
@@ -278,7 +281,7 @@ impl Gate {
 
     /// Decides. The same request under the same rules always gets the same decision.
     pub(crate) fn decide(&self, request: &Request<'_>) -> Decision {
-        decide(&self.policies.load(), request)
+        self.kept.decide(&self.policies.load(), request)
     }
 }
 

@@ -84,6 +84,8 @@ pub struct Policies {
     /// The place of each rule.
     places: HashMap<PolicyId, usize>,
     slices: HashMap<EntityUid, Slice>,
+    /// The actions on records of which some rule looks at the time.
+    timed: BTreeSet<String>,
     /// Every rule, for whoever measures what slices save.
     all: PolicySet,
     hash: Digest,
@@ -163,7 +165,8 @@ impl Policies {
         if !flaws.is_empty() {
             return Err(flaws);
         }
-        Ok(Self { slices: slices(&all), rules, places, all, hash: hash(files) })
+        let slices = slices(&all);
+        Ok(Self { timed: timed(&slices), slices, rules, places, all, hash: hash(files) })
     }
 
     /// The hash of the whole set: SHA-256 over the schema and the texts in their order, each with its length before it.
@@ -190,6 +193,11 @@ impl Policies {
     pub(super) fn rule(&self, id: &PolicyId) -> Option<(usize, &Rule)> {
         let place = *self.places.get(id)?;
         Some((place, &self.rules[place]))
+    }
+
+    /// Whether no rule about an action looks at the time.
+    pub(super) fn is_timeless(&self, action: &str) -> bool {
+        !self.timed.contains(action)
     }
 
     /// What is needed to decide on an action; nothing when the schema does not know it.
@@ -283,6 +291,13 @@ fn slices(all: &PolicySet) -> HashMap<EntityUid, Slice> {
     // A group applies to nothing by itself.
     let actions: BTreeSet<_> = schema.request_envs().map(|env| env.action().clone()).collect();
     actions.iter().map(slice).collect()
+}
+
+/// The actions of which some rule may look at the time: its text has the word in which the time comes. That some have it for another
+/// reason costs a little time and nothing else.
+fn timed(slices: &HashMap<EntityUid, Slice>) -> BTreeSet<String> {
+    let looks = |slice: &Slice| slice.policies.policies().any(|policy| policy.to_string().contains("now"));
+    slices.iter().filter(|(_, slice)| looks(slice)).map(|(uid, _)| uid.id().unescaped().to_owned()).collect()
 }
 
 /// The names of all operations of the API that the schema knows.

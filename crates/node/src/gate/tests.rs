@@ -612,8 +612,10 @@ fn the_default_cases_come_out_as_they_say() {
     for rule in policies.rules().iter().filter(|rule| rule.forbids) {
         assert!(text.contains(&format!("expect = \"{}\"", rule.name)), "no case breaks {}", rule.name);
     }
-    let workload = cases::Workload::new(&policies, &cases);
-    assert_eq!(workload.decide(), workload.decide_by_cedar_alone());
+    let workload = cases::Workload::new(Gate::new(), &cases);
+    let anew = workload.decide_anew();
+    assert_eq!((workload.decide(), workload.decide()), (anew, anew));
+    assert_eq!(workload.decide_by_cedar_alone(), anew);
 }
 
 #[test]
@@ -724,4 +726,69 @@ fn a_rule_in_the_shadow_of_others_is_named() {
     let remarks = remarks(&policies);
     let told: Vec<_> = remarks.iter().map(|remark| (remark.rule, remark.what.split(' ').next().unwrap())).collect();
     assert_eq!(told, [("again", "forbids"), ("never", "decides"), ("known", "permits")]);
+}
+
+#[test]
+fn what_was_decided_before_is_decided_again_only_when_the_question_is_the_same() {
+    let gate = Gate::new();
+    let (author, me, other, register) = (id("vn-police"), id("ru-police"), id("id-coastguard"), register());
+    let (analyst, auditor) = (officer(Role::Analyst), officer(Role::Auditor));
+    let cleared = Caller { clearance: Tlp::Green, ..officer(Role::Analyst) };
+    let acting = Caller { purpose: Some("piracy".into()), ..officer(Role::Analyst) };
+    let case = Case::tlp(Tlp::Amber);
+    let drugs = Handling { purposes: Some(vec!["drugs".into()]), ..Handling::with(Tlp::Amber) };
+    let (to, near, audience) = (ids(&["id-coastguard"]), ids(&["vn-navy"]), ids(&["id-coastguard"]));
+    let one = Request {
+        caller: &analyst,
+        action: Action::Read,
+        kind: "report",
+        handling: &case.handling,
+        audience: &case.audience,
+        author: &author,
+        expires: Some(1000),
+        permitted_to: &[],
+        notice: false,
+        second: false,
+        me: &me,
+        register: &register,
+        now_s: 1000,
+    };
+    let releaser = officer(Role::Releaser);
+    let forward = Request { caller: &releaser, action: Action::Forward { to: &to }, ..one };
+    let home = Request { caller: &releaser, me: &author, action: Action::Release { named: &case.audience }, ..one };
+    let questions = [
+        one,
+        Request { caller: &auditor, ..one },
+        Request { caller: &auditor, action: Action::Export, ..one },
+        Request { caller: &cleared, ..one },
+        Request { caller: &acting, handling: &drugs, ..one },
+        Request { handling: &drugs, ..one },
+        Request { kind: "officer", ..one },
+        Request { me: &other, ..one },
+        Request { audience: &audience, ..one },
+        Request { author: &me, ..one },
+        forward,
+        Request { permitted_to: &to, ..forward },
+        Request { action: Action::Forward { to: &near }, ..forward },
+        Request { permitted_to: &to, now_s: 1001, ..forward },
+        home,
+        Request { notice: true, ..home },
+        Request { notice: true, second: true, ..home },
+        Request { action: Action::Release { named: &[] }, handling: &drugs, ..home },
+    ];
+    let anew: Vec<_> = questions.iter().map(|question| decide(&gate.policies(), question)).collect();
+    for _ in 0..2 {
+        let kept: Vec<_> = questions.iter().map(|question| gate.decide(question)).collect();
+        assert_eq!(kept, anew);
+    }
+    // Another policy is another answer, and a rule that looks at the time is asked each time.
+    gate.enforce(
+        added(
+            r#"@id("x") @why("y") forbid (principal, action == Action::"read", resource) when { context.now > 1000 };"#,
+        )
+        .unwrap(),
+    );
+    assert!(gate.decide(&one).allow);
+    assert_eq!(gate.decide(&Request { now_s: 1001, ..one }).rule, "x");
+    assert!(gate.decide(&one).allow);
 }
