@@ -23,9 +23,9 @@ pub struct SavedSearch {
     /// Its name.
     #[n(2)]
     pub name: String,
-    /// The parameters of the search, as in the query of a URL; absent to end it.
+    /// The parameters of the search, as in the query of a URL; empty to end it.
     #[n(3)]
-    pub question: Option<String>,
+    pub question: String,
 }
 
 impl Body for SavedSearch {
@@ -39,8 +39,8 @@ impl Body for SavedSearch {
     fn fault(&self) -> Option<&'static str> {
         if !(1..=NAME_BYTES_MAX).contains(&self.name.len()) || self.name.chars().any(char::is_control) {
             Some("`name` has 1 to 60 bytes, without control characters")
-        } else if self.question.as_ref().is_some_and(|question| !(1..=QUESTION_BYTES_MAX).contains(&question.len())) {
-            Some("`question` has 1 to 4000 bytes")
+        } else if self.question.len() > QUESTION_BYTES_MAX {
+            Some("`question` has at most 4000 bytes")
         } else {
             None
         }
@@ -53,15 +53,15 @@ mod tests {
 
     #[test]
     fn limits_are_named() {
-        let search = |name: &str, question: Option<String>| SavedSearch { by: None, name: name.into(), question };
-        assert_eq!(search("tàu cá", Some("q=kapal".into())).fault(), None);
-        assert_eq!(search("x", None).fault(), None);
+        let search =
+            |name: &str, question: &str| SavedSearch { by: None, name: name.into(), question: question.into() };
+        assert_eq!(search("tàu cá", "q=kapal").fault(), None);
+        assert_eq!(search("x", "").fault(), None);
         for (search, word) in [
-            (search("", None), "`name`"),
-            (search("a\nb", None), "`name`"),
-            (search(&"x".repeat(NAME_BYTES_MAX + 1), None), "`name`"),
-            (search("x", Some(String::new())), "`question`"),
-            (search("x", Some("q".repeat(QUESTION_BYTES_MAX + 1))), "`question`"),
+            (search("", ""), "`name`"),
+            (search("a\nb", ""), "`name`"),
+            (search(&"x".repeat(NAME_BYTES_MAX + 1), ""), "`name`"),
+            (search("x", &"q".repeat(QUESTION_BYTES_MAX + 1)), "`question`"),
         ] {
             assert!(search.fault().is_some_and(|fault| fault.contains(word)), "{word}");
         }

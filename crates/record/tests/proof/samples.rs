@@ -271,11 +271,7 @@ pub(crate) fn use_summary() -> UseSummary {
 }
 
 pub(crate) fn saved_search() -> SavedSearch {
-    SavedSearch {
-        by: Some("d3-night".parse().unwrap()),
-        name: "EXERCISE boats".into(),
-        question: Some("q=kapal".into()),
-    }
+    SavedSearch { by: Some("d3-night".parse().unwrap()), name: "EXERCISE boats".into(), question: "q=kapal".into() }
 }
 
 pub(crate) fn policy_set() -> PolicySet {

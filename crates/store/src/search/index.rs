@@ -43,6 +43,19 @@ INSERT INTO found (found, rank) VALUES ('pgsz', 7600);
 INSERT INTO found (found, rank) VALUES ('hashsize', 8388608);
 ";
 
+/// Words that separate the pages of the full-text index stay in it as long as the pages do. They go when all its segments are
+/// merged into one, which is done only if there are two; so one is added, with a token that every record has, and taken out again.
+/// Then the file is written anew.
+const COMPACT: &str = "
+BEGIN;
+INSERT INTO found (rowid, tokens) VALUES (-1, '=');
+INSERT INTO found (found) VALUES ('optimize');
+INSERT INTO found (found, rowid, tokens) VALUES ('delete', -1, '=');
+UPDATE mark SET stale = 0;
+COMMIT;
+VACUUM;
+";
+
 /// How far an index has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
@@ -164,7 +177,7 @@ impl Index {
     /// Writes the file anew, so that nothing is in it but what is in use.
     pub fn compact(&mut self) -> Result<(), Error> {
         let begun = Instant::now();
-        self.connection.execute_batch("VACUUM; UPDATE mark SET stale = 0").map_err(failed)?;
+        self.connection.execute_batch(COMPACT).map_err(failed)?;
         self.compacted = Some((Instant::now(), begun.elapsed()));
         self.cut_log()
     }

@@ -24,9 +24,11 @@ pub(super) fn saved(event: &Event<'_>, record: &Verified, rows: &dyn Rows) -> Re
     let mine = mine(search.by.as_ref(), &search.name);
     let before = rows.rows(NAME, &[], Some(("mine", &mine)))?;
     let mut changes: Vec<_> = before.into_iter().map(|row| RowChange::Delete { view: NAME, key: row.key }).collect();
-    let Some(question) = search.question else { return Ok(changes) };
+    if search.question.is_empty() {
+        return Ok(changes);
+    }
     let mut body = json!({
-        "name": search.name, "question": question, "saved_ms": event.at_ms, "alerts": 0, "through": event.leaf + 1,
+        "name": search.name, "question": search.question, "saved_ms": event.at_ms, "alerts": 0, "through": event.leaf + 1,
     });
     if let Some(by) = &search.by {
         body["by"] = json!(by);

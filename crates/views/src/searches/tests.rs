@@ -8,9 +8,9 @@ use serde_json::json;
 use super::{ALERT, NAME};
 use crate::testing::{ME, MemoryRows, START_S, Step, header, sign};
 
-fn search(by: Option<&str>, name: &str, question: Option<&str>) -> Verified {
+fn search(by: Option<&str>, name: &str, question: &str) -> Verified {
     let by = by.map(|by| by.parse().unwrap());
-    let body = SavedSearch { by, name: name.to_owned(), question: question.map(str::to_owned) };
+    let body = SavedSearch { by, name: name.to_owned(), question: question.to_owned() };
     sign(header(ME, &[ME], SavedSearch::KIND), body.to_body())
 }
 
@@ -23,12 +23,12 @@ fn hit(note: Option<String>, first: u8, others: &[u8]) -> Step {
 #[test]
 fn one_takes_the_place_of_another_of_its_officer_and_name() {
     let steps = [
-        Step::Authored(search(Some("d3"), "boats", Some("q=kapal"))),
-        Step::Authored(search(None, "boats", Some("q=tau"))),
-        Step::Authored(search(Some("d3"), "boats", Some("q=perahu"))),
-        Step::Authored(search(None, "planes", Some("q=pesawat"))),
-        Step::Authored(search(None, "planes", None)),
-        Step::Authored(search(Some("d4"), "planes", None)),
+        Step::Authored(search(Some("d3"), "boats", "q=kapal")),
+        Step::Authored(search(None, "boats", "q=tau")),
+        Step::Authored(search(Some("d3"), "boats", "q=perahu")),
+        Step::Authored(search(None, "planes", "q=pesawat")),
+        Step::Authored(search(None, "planes", "")),
+        Step::Authored(search(Some("d4"), "planes", "")),
     ];
     let rows = MemoryRows::of(&steps);
     let shown: Vec<_> =
@@ -39,7 +39,7 @@ fn one_takes_the_place_of_another_of_its_officer_and_name() {
 
 #[test]
 fn what_it_found_is_told_and_other_hits_are_not() {
-    let saved = search(None, "boats", Some("q=kapal"));
+    let saved = search(None, "boats", "q=kapal");
     let alert = |through: u64| Some(format!("{ALERT}{} {through}", saved.id()));
     let steps = [
         Step::Authored(saved.clone()),

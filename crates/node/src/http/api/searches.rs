@@ -72,6 +72,9 @@ async fn save_search(
     caller: Caller,
     Json(asked): Json<Save>,
 ) -> Result<Response, Problem> {
+    if asked.question.is_empty() {
+        return Err(Problem::malformed("`question` is empty: it would find everything"));
+    }
     Asked::saved(&asked.question, &node)?;
     let by = caller.officer.clone();
     let rows = node.read(move |reader| rows_of(reader, by.as_ref())).await?;
@@ -81,7 +84,7 @@ async fn save_search(
             format!("an officer has at most {SAVED_MAX} saved searches"),
         ));
     }
-    let search = SavedSearch { by: caller.officer, name: asked.name, question: Some(asked.question) };
+    let search = SavedSearch { by: caller.officer, name: asked.name, question: asked.question };
     let id = share::keep(&node, search, Vec::new()).await??;
     Ok((StatusCode::CREATED, axum::Json(Saved { id })).into_response())
 }
@@ -102,7 +105,7 @@ async fn end_search(
     if !rows.iter().any(|row| row.body["name"] == name.as_str()) {
         return Err(Problem::not_found());
     }
-    share::keep(&node, SavedSearch { by: caller.officer, name, question: None }, Vec::new()).await??;
+    share::keep(&node, SavedSearch { by: caller.officer, name, question: String::new() }, Vec::new()).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 
