@@ -23,13 +23,22 @@ The file holds title, text, offence, purpose, link, necessity, holding, language
 urgency, restrictions, judge_needed, subjects and not_copied; docs/api.md says what they mean.")]
     Ask(Box<AskArgs>),
     /// Show requests with their clocks
+    #[command(after_help = "\
+Example:
+  mufakat request list --side asked --state received")]
     List(ListArgs),
     /// Show one request with everything that was done about it
+    #[command(after_help = "\
+Example:
+  mufakat request show 3f2a9c51d07e")]
     Show {
         /// The request
         record: String,
     },
     /// Say which desk or officer has it
+    #[command(after_help = "\
+Example:
+  mufakat request route 3f2a9c51d07e --to 'maritime desk'")]
     Route {
         /// The request
         record: String,
@@ -38,6 +47,9 @@ urgency, restrictions, judge_needed, subjects and not_copied; docs/api.md says w
         to: String,
     },
     /// Ask back; the clock stands still until the answer comes
+    #[command(after_help = "\
+Example:
+  mufakat request clarify 3f2a9c51d07e 'EXERCISE: which of the two vessels of this name?'")]
     Clarify {
         /// The request
         record: String,
@@ -45,6 +57,9 @@ urgency, restrictions, judge_needed, subjects and not_copied; docs/api.md says w
         text: String,
     },
     /// Answer what the other side asked back
+    #[command(after_help = "\
+Example:
+  mufakat request reply-clarification 3f2a9c51d07e 'EXERCISE: IMO 9074729'")]
     ReplyClarification {
         /// The request
         record: String,
@@ -55,8 +70,14 @@ urgency, restrictions, judge_needed, subjects and not_copied; docs/api.md says w
         to: Option<AgencyId>,
     },
     /// Say that a judge must authorise the answer, until when that takes, and why
+    #[command(after_help = "\
+Example:
+  mufakat request judge 3f2a9c51d07e --until 10d --why 'EXERCISE: a warrant is needed'")]
     Judge(WaitArgs),
     /// Say that the judge needs longer
+    #[command(after_help = "\
+Example:
+  mufakat request extend 3f2a9c51d07e --until 2027-01-31 --why 'EXERCISE: a hearing'")]
     Extend(WaitArgs),
     /// Answer, in full or with parts refused
     #[command(after_help = "\
@@ -66,6 +87,9 @@ Examples:
       --refuse 'crew list' f 'EXERCISE: an investigation'")]
     Answer(Box<AnswerArgs>),
     /// Refuse the whole
+    #[command(after_help = "\
+Example:
+  mufakat request refuse 3f2a9c51d07e --ground a --words 'EXERCISE: not held here'")]
     Refuse {
         /// The request
         record: String,
@@ -77,6 +101,9 @@ Examples:
         words: String,
     },
     /// Take a request back
+    #[command(after_help = "\
+Example:
+  mufakat request withdraw 3f2a9c51d07e --why 'EXERCISE: found elsewhere'")]
     Withdraw {
         /// The request
         record: String,
@@ -88,6 +115,9 @@ Examples:
         to: Option<AgencyId>,
     },
     /// Say what an answer was worth
+    #[command(after_help = "\
+Example:
+  mufakat request feedback 3f2a9c51d07e 'EXERCISE: it led to the vessel'")]
     Feedback {
         /// The request
         record: String,
@@ -101,6 +131,9 @@ Examples:
         to: Option<AgencyId>,
     },
     /// Allow later that an answer be used as evidence
+    #[command(after_help = "\
+Example:
+  mufakat request permit-evidence 3f2a9c51d07e 'EXERCISE: in case 7 only'")]
     PermitEvidence {
         /// The request
         record: String,
@@ -108,6 +141,9 @@ Examples:
         words: String,
     },
     /// Close a request that was answered, refused or withdrawn
+    #[command(after_help = "\
+Example:
+  mufakat request close 3f2a9c51d07e")]
     Close {
         /// The request
         record: String,
@@ -233,6 +269,9 @@ pub(crate) struct AnswerArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TableOf {
     /// Requests made, received, answered and refused in a year, by party, urgency and ground
+    #[command(after_help = "\
+Example:
+  mufakat table requests --year 2026 --csv")]
     Requests {
         /// The calendar year
         #[arg(long, value_name = "YEAR")]

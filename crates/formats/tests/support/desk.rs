@@ -10,6 +10,7 @@ use mufakat_record::kinds::report::{Class, Entity};
 use mufakat_record::kinds::request::{By, NotCopied, Request, Urgency, UrgencyReason};
 use mufakat_record::kinds::request_step::{Ground, RefusedPart, RequestStep, Step as Taken, WAIT_S_MAX};
 use mufakat_record::kinds::revocation::{Revocation, Revoked};
+use mufakat_record::kinds::saved_search::SavedSearch;
 use mufakat_record::kinds::use_summary::{Use, UseSummary};
 use mufakat_record::{Handling, Header, How, RecordId, Reference, Relation, Role, ThreadId, Tlp};
 use serde_json::Value;
@@ -142,7 +143,9 @@ pub(super) fn good_ones(vn: &Agency) -> Vec<Value> {
     };
     let token = Credential { officer: d3(), means, by: officer() };
     let left = Revocation { officer: d3(), what: Revoked::Officer, reason: "EXERCISE left".into(), by: None };
+    let search = SavedSearch { by: officer(), name: "EXERCISE".into(), question: "q=EXERCISE".into() };
     let more = vec![
+        good("saved search", &vn.sign(home(vn), &search)),
         good("grant to an officer", &vn.sign(home(vn), &grant)),
         good("credential: a token", &vn.sign(home(vn), &token)),
         good("revocation of an officer", &vn.sign(home(vn), &left)),
