@@ -285,7 +285,7 @@ section! {
         pub listen: Option<SocketAddr>,
         /// The time zone of the agency by its IANA name, such as "Asia/Jakarta". Days of a deadline end at midnight there.
         pub time_zone: String,
-        /// The origin by which browsers know the desk, such as "https://desk.police.example". Passkeys are bound to its host.
+        /// The origin by which browsers know the desk, such as `"https://desk.police.example"`. Passkeys are bound to its host.
         pub origin: Option<String>,
         /// The file with the certificate chain (PEM) for TLS at `listen`. Nothing given: plain HTTP, on loopback only.
         pub tls_certificate: Option<PathBuf>,
@@ -315,7 +315,7 @@ section! {
     #[serde(deny_unknown_fields, default)]
     /// The identity provider of the agency (OpenID Connect), by which officers may sign in besides passkeys.
     pub struct Oidc {
-        /// The provider's issuer, such as "https://id.police.example". Nothing given: no such way of signing in.
+        /// The provider's issuer, such as `"https://id.police.example"`. Nothing given: no such way of signing in.
         pub issuer: Option<String>,
         /// The name of the desk at the provider.
         pub client_id: Option<String>,

@@ -6,7 +6,7 @@
 //!   beginning of the id of each step and escalation; `awaits`, the partner whose receipts are still to come.
 //! - Body: an [`Entry`].
 //!
-//! `state` is what the [machine](machine) says, or `rejected` when the asked node rejected the request, `failed` when it was never
+//! `state` is what the [machine] says, or `rejected` when the asked node rejected the request, `failed` when it was never
 //! sent because the agency was removed from the register, `lapsed` when the partner was removed while the request was open.
 //!
 //! A request with more than [`STEPS_MAX`] steps shows those that come first in the order in which they count, which is the same
