@@ -499,7 +499,11 @@ impl World {
             next.agencies.push(entry(&self.nodes[admitted].keys, &party, false));
             next.agencies.sort_by(|a, b| a.id.cmp(&b.id));
         }
-        self.proposing = Some((next.version, order.marker));
+        // Who was killed between the commit and its answer submits once more under the same key, and that proposes nothing new
+        // when the first proposal is in force by now.
+        if self.proposing.is_none() || by != order.marker || latest > now.version {
+            self.proposing = Some((next.version, order.marker));
+        }
         let hash = next.hash();
         let register = directory.chain().hash();
         let signer = self.core(node)?.exchange.signer();
