@@ -51,7 +51,7 @@ pub(crate) struct Order {
     /// The audience; those who are no longer members are left out.
     to: Vec<usize>,
     what: What,
-    marker: usize,
+    pub(crate) marker: usize,
     /// What the submitter calls it.
     key: [u8; 16],
     pub(crate) acknowledged: bool,

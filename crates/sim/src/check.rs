@@ -35,7 +35,14 @@ impl World {
         if let Some(order) = self.orders.iter().find(open) {
             return Some((Invariant::WorksAlone, vec![order.node], format!("{order:?} was not taken")));
         }
-        let version = self.proposing.map_or(1, |(version, _)| version);
+        let mut version = self.proposing.map_or(1, |(version, _)| version);
+        // A proposal that its proposer lost with the disk may have reached too few: then nobody goes by it, or everybody.
+        let lost = |(_, by): &(u64, usize)| self.orders.iter().any(|order| order.marker == *by && order.lost);
+        if self.proposing.as_ref().is_some_and(lost) {
+            let cores = honest.iter().filter_map(|node| self.nodes[*node].core.as_ref());
+            let versions = cores.map(|core| core.exchange.directory().chain().current().version);
+            version = versions.max().unwrap_or(version);
+        }
         for a in &honest {
             let Some(core) = &self.nodes[*a].core else {
                 return Some((Invariant::WorksAlone, vec![*a], "down".into()));
@@ -205,8 +212,10 @@ impl World {
             };
             let accepted = accounts.get(&recipient).is_some_and(|a| a.accepted.contains_key(&record.id()));
             let reason = row.body["reason"].as_str().and_then(|reason| reason.parse::<Reason>().ok());
-            if self.nodes[recipient].restored && record.header().expires.is_some() {
-                // What was accepted and lost with the disk may have expired when it came again.
+            let judged_anew = record.header().expires.is_some() || record.header().kind == Onward::KIND;
+            if self.nodes[recipient].restored && judged_anew {
+                // What was accepted and lost with the disk may have expired when it came again, or have been passed on under a
+                // key of its originator that the recipient does not know yet since then.
                 continue;
             }
             // A recipient that has not heard of the originator's newest key refuses what is passed on under it.

@@ -4,7 +4,7 @@
 use mufakat_sim::{Options, run};
 
 /// Each seed with what it showed.
-const KEPT: [(u64, &str); 11] = [
+const KEPT: [(u64, &str); 13] = [
     (2, "a retraction in the same parcel as its report was answered with not-held, and the report stayed"),
     (3, "a clock that was set back left a sender waiting for days"),
     (5, "a partner that sent somebody else's record was told by its receipt that the record is held"),
@@ -15,6 +15,11 @@ const KEPT: [(u64, &str); 11] = [
     (123, "a proposal that was committed and not answered counted as a second one when it was submitted again"),
     (248, "two agencies have only a relay between them, one was restored, and no greeting could tell the other"),
     (345, "the simulator held an unknown key for a wrong answer, where the author's key was new to the recipient"),
+    (
+        380,
+        "a restored node refused what was passed on to it before, because it did not know the originator's key any more",
+    ),
+    (401, "a proposal that its proposer lost with the disk was waited for, though it had reached too few"),
     (454, "a record that expires was accepted, lost with the disk, and rejected as expired when it came again"),
 ];
 
