@@ -37,10 +37,10 @@ pub(crate) struct Envelope<'a> {
 }
 
 impl Handling {
-    /// From the options; `about` holds the whole ids of the records that the options name.
-    pub(crate) fn new(args: &HandlingArgs, about: Vec<String>, now_s: u64) -> Self {
+    /// From the names of the audience and the options; `about` holds the whole ids of the records that the options name.
+    pub(crate) fn new(to: &[AgencyId], args: &HandlingArgs, about: Vec<String>, now_s: u64) -> Self {
         Self {
-            to: args.to.clone(),
+            to: to.to_vec(),
             tlp: args.tlp,
             codes: args.code.clone(),
             purposes: args.purpose.clone(),
@@ -195,7 +195,7 @@ mod tests {
         let line = format!("mufakat share {options}");
         let args = crate::args::Args::parse_from(line.split_whitespace());
         let crate::args::Command::Share(share) = args.command else { panic!("share was asked for") };
-        Handling::new(&share.handling, vec![], 1000)
+        Handling::new(&share.to, &share.handling, vec![], 1000)
     }
 
     fn parsed(bytes: &[u8]) -> Value {

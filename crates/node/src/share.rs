@@ -527,15 +527,7 @@ pub(crate) fn compose(
         return Err(NotShared::new(Reason::EmptyAudience.name(), "nobody but this agency itself is named"));
     }
     let handling = handling_of(envelope);
-    if let Some(fault) = handling.fault() {
-        return Err(NotShared::new(Reason::Malformed.name(), fault));
-    }
-    // A misspelt agency would leave the record to everybody at the one that was meant.
-    let elsewhere = |eyes: &&Eyes| eyes.agency != node.me && !audience.contains(&eyes.agency);
-    if let Some(eyes) = envelope.eyes.iter().find(elsewhere) {
-        let detail = format!("`eyes` names {eyes}, whose agency is not in the audience");
-        return Err(NotShared::new("eyes-not-in-audience", detail));
-    }
+    check_handling(&handling, &audience, &node.me)?;
     let decision = node.gate.decide(&Request {
         caller,
         action: Action::Release { named: &envelope.to },
@@ -594,20 +586,36 @@ pub(crate) fn compose(
 }
 
 pub(crate) fn handling_of(envelope: &Envelope) -> Handling {
-    let mut codes = envelope.codes.clone();
-    codes.sort_unstable();
-    codes.dedup();
-    let mut eyes = envelope.eyes.clone();
-    eyes.sort_unstable();
-    eyes.dedup();
     Handling {
         tlp: envelope.tlp,
-        codes: (!codes.is_empty()).then_some(codes),
+        codes: ascending(&envelope.codes),
         purposes: (!envelope.purposes.is_empty()).then(|| envelope.purposes.clone()),
         orcon: envelope.orcon.then_some(true),
         caveat: envelope.caveat.clone(),
-        eyes: (!eyes.is_empty()).then_some(eyes),
+        eyes: ascending(&envelope.eyes),
         review: envelope.review,
+    }
+}
+
+/// A list as handling has it: ascending, without repetition, and absent when nothing is in it.
+pub(crate) fn ascending<T: Ord + Clone>(list: &[T]) -> Option<Vec<T>> {
+    let items: BTreeSet<T> = list.iter().cloned().collect();
+    (!items.is_empty()).then(|| items.into_iter().collect())
+}
+
+/// What must hold of the handling of anything that goes to an audience, beyond what a record's header shows.
+pub(crate) fn check_handling(handling: &Handling, audience: &[AgencyId], me: &AgencyId) -> Result<(), NotShared> {
+    if let Some(fault) = handling.fault() {
+        return Err(NotShared::new(Reason::Malformed.name(), fault));
+    }
+    // A misspelt agency would leave the record to everybody at the one that was meant.
+    let elsewhere = |eyes: &&Eyes| eyes.agency != *me && !audience.contains(&eyes.agency);
+    match handling.eyes.iter().flatten().find(elsewhere) {
+        None => Ok(()),
+        Some(eyes) => {
+            let detail = format!("`eyes` names {eyes}, whose agency is not in the audience");
+            Err(NotShared::new("eyes-not-in-audience", detail))
+        }
     }
 }
 

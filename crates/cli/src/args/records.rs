@@ -12,12 +12,9 @@ use crate::when::{self, Expiry};
 /// How many rows a node gives at once.
 const ROWS_MAX: i64 = 500;
 
-/// Who may read a record, and what may be done with it.
+/// What may be done with a record, and what it belongs to.
 #[derive(Debug, Args)]
 pub(crate) struct HandlingArgs {
-    /// An agency, party or forum that may read it; repeat for more
-    #[arg(long, value_name = "NAME", required_unless_present = "ndjson")]
-    pub(crate) to: Vec<AgencyId>,
     /// Traffic Light Protocol label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED
     #[arg(long, default_value = "AMBER", value_name = "LABEL")]
     pub(crate) tlp: Tlp,
@@ -58,7 +55,10 @@ pub(crate) struct HandlingArgs {
 pub(crate) struct ShareArgs {
     /// The report: text or JSON; with --ndjson one on each line (`-` or nothing: standard input)
     pub(crate) file: Option<PathBuf>,
-    /// Audience and handling.
+    /// An agency, party or forum that may read it; repeat for more
+    #[arg(long, value_name = "NAME", required_unless_present = "ndjson")]
+    pub(crate) to: Vec<AgencyId>,
+    /// Its handling.
     #[command(flatten)]
     pub(crate) handling: HandlingArgs,
     /// The title, in place of the first line or of what the JSON says

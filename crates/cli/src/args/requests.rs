@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use mufakat_record::AgencyId;
 use mufakat_record::kinds::request_step::Ground;
-use mufakat_record::{AgencyId, Code, ThreadId, Tlp};
 
+use super::HandlingArgs;
 use crate::when::{self, Expiry};
 
 /// How many rows a node gives at once.
@@ -161,33 +162,9 @@ pub(crate) struct AskArgs {
     /// An agency, party or forum that is asked; repeat for more
     #[arg(long, value_name = "NAME", required = true)]
     pub(crate) to: Vec<AgencyId>,
-    /// Traffic Light Protocol label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED
-    #[arg(long, default_value = "AMBER", value_name = "LABEL")]
-    pub(crate) tlp: Tlp,
-    /// Handling code H0, H1, H2 or H3; repeat for more
-    #[arg(long, value_name = "CODE")]
-    pub(crate) code: Vec<Code>,
-    /// A purpose for which it may be used; repeat for more
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) purpose: Vec<String>,
-    /// Originator control: nothing goes onward without the originator
-    #[arg(long)]
-    pub(crate) orcon: bool,
-    /// Further restrictions in words
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) caveat: Option<String>,
-    /// When it ceases to be of use: a date (its end, UTC), a time (RFC 3339) or a length of time (30d)
-    #[arg(long, value_parser = when::parse_expiry, value_name = "WHEN")]
-    pub(crate) expires: Option<Expiry>,
-    /// No agency learns who else is asked: one request for each
-    #[arg(long)]
-    pub(crate) hidden_audience: bool,
-    /// The matter it belongs to (32 hexadecimal digits)
-    #[arg(long, value_name = "THREAD")]
-    pub(crate) thread: Option<ThreadId>,
-    /// A record that it is about; repeat for more
-    #[arg(long, value_name = "RECORD")]
-    pub(crate) about: Vec<String>,
+    /// Its handling.
+    #[command(flatten)]
+    pub(crate) handling: HandlingArgs,
     /// A file to go with it; repeat for more
     #[arg(long, value_name = "FILE")]
     pub(crate) attach: Vec<PathBuf>,

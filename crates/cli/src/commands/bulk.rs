@@ -459,7 +459,7 @@ mod tests {
             else {
                 panic!("share was asked for")
             };
-            let handling = crate::envelope::Handling::new(&args.handling, vec![], 0);
+            let handling = crate::envelope::Handling::new(&args.to, &args.handling, vec![], 0);
             let lines = Lines::new(&handling, args.batch.clone()).unwrap();
             let patience = args.batch.is_some().then_some(args.retry);
             run(&Client::new(&self.dir), &file, lines, patience, Output::new(true)).await
@@ -546,7 +546,8 @@ mod tests {
         else {
             panic!("share was asked for")
         };
-        let lines = Lines::new(&crate::envelope::Handling::new(&args.handling, vec![], 0), Some("x".into())).unwrap();
+        let lines =
+            Lines::new(&crate::envelope::Handling::new(&args.to, &args.handling, vec![], 0), Some("x".into())).unwrap();
         let result = run(&Client::new(&dir), &file, lines, Some(Duration::from_secs(5)), Output::new(true)).await;
         std::fs::remove_dir_all(&dir).unwrap();
         assert!(format!("{:#}", result.unwrap_err()).contains("out of order"));

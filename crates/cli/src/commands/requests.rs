@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::share::upload;
 use crate::args::{AnswerArgs, AskArgs, ListArgs, Request, SideArg, TableOf, WaitArgs};
 use crate::client::{Client, escape};
+use crate::envelope::Handling;
 use crate::failure::{refused, usage};
 use crate::output::{Output, Table, clean, facts, join, short, text_of};
 use crate::when::{now_s, show_length, show_ms};
@@ -111,21 +112,10 @@ async fn take(client: &Client, step: Step, output: Output) -> anyhow::Result<()>
 async fn ask(client: &Client, args: &AskArgs, output: Output) -> anyhow::Result<()> {
     let text = super::input(args.file.as_deref().unwrap_or(Path::new("-")))?;
     let request: Value = serde_json::from_str(&text).map_err(|e| refused("malformed", format!("no JSON: {e}")))?;
-    let envelope = json!({
-        "to": args.to,
-        "tlp": args.tlp,
-        "codes": args.code,
-        "purposes": args.purpose,
-        "orcon": args.orcon,
-        "caveat": args.caveat,
-        "expires": args.expires.map(|expires| expires.at(now_s())),
-        "hidden_audience": args.hidden_audience,
-        "thread": args.thread,
-        "about": ids(client, &args.about).await?,
-        "attachments": uploads(client, &args.attach).await?,
-        "key": args.key,
-        "body": request,
-    });
+    let about = ids(client, &args.handling.about).await?;
+    let handling = Handling::new(&args.to, &args.handling, about, now_s());
+    let attachments = uploads(client, &args.attach).await?;
+    let envelope = serde_json::to_value(handling.envelope(&request, &attachments, args.key.as_deref()))?;
     let answer = client.post("/api/v1/requests", &envelope).await?;
     output.show(&answer, || {
         let mut table = Table::new(&["request", "audience"]);

@@ -53,7 +53,7 @@ async fn handling(client: &Client, args: &ShareArgs) -> anyhow::Result<Handling>
     for record in &args.handling.about {
         about.push(client.record_id(record).await?);
     }
-    Ok(Handling::new(&args.handling, about, when::now_s()))
+    Ok(Handling::new(&args.to, &args.handling, about, when::now_s()))
 }
 
 async fn envelope_of(client: &Client, args: &ShareArgs, handling: &Handling) -> anyhow::Result<Value> {

@@ -34,6 +34,7 @@ pub(crate) fn preview(
     let mut audience = chain.resolve(&envelope.to).map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
     audience.retain(|to| *to != node.me);
     let handling = share::handling_of(envelope);
+    share::check_handling(&handling, &audience, &node.me)?;
     let request = Request {
         caller,
         action: Action::Release { named: &envelope.to },

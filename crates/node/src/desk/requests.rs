@@ -21,8 +21,8 @@ use super::Caller;
 use crate::gate::{self, Action};
 use crate::node::Node;
 use crate::share::{
-    Composed, NotShared, Outcome, Together, for_one, header_for, new_thread, sign, sub_key, submission_key,
-    submit_signed,
+    Composed, NotShared, Outcome, Together, ascending, check_handling, for_one, header_for, new_thread, sign, sub_key,
+    submission_key, submit_signed,
 };
 use crate::writer::Fault;
 use crate::{chunks, clock};
@@ -129,18 +129,13 @@ fn by(caller: &Caller) -> By {
 }
 
 fn handling_of(question: &Question) -> Handling {
-    let (mut codes, mut eyes) = (question.codes.clone(), question.eyes.clone());
-    codes.sort_unstable();
-    codes.dedup();
-    eyes.sort_unstable();
-    eyes.dedup();
     Handling {
         tlp: question.tlp,
-        codes: (!codes.is_empty()).then_some(codes),
+        codes: ascending(&question.codes),
         purposes: (!question.purposes.is_empty()).then(|| question.purposes.clone()),
         orcon: question.orcon.then_some(true),
         caveat: question.caveat.clone(),
-        eyes: (!eyes.is_empty()).then_some(eyes),
+        eyes: ascending(&question.eyes),
         review: question.review,
     }
 }
@@ -174,6 +169,8 @@ fn compose(
         audience.sort();
         audience
     };
+    let all_handling = handling_of(question);
+    check_handling(&all_handling, &with_contact(asked.clone()), &node.me)?;
     let audiences: Vec<_> = if question.hidden_audience {
         asked.into_iter().map(|one| with_contact(vec![one])).collect()
     } else {
@@ -183,11 +180,10 @@ fn compose(
     let thread = question.thread.unwrap_or_else(new_thread);
     let mut submissions = Vec::new();
     for (number, audience) in audiences.into_iter().enumerate() {
-        let handling = if question.hidden_audience {
-            for_one(handling_of(question), &audience, &node.me)
-        } else {
-            handling_of(question)
-        };
+        let mut handling = all_handling.clone();
+        if question.hidden_audience {
+            handling = for_one(handling, &audience, &node.me);
+        }
         let header = header_for(node, directory, Request::KIND, audience, handling, thread);
         let header = Header { expires: question.expires, ..header };
         let key = key.map(|key| (key, number));

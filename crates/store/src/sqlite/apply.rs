@@ -83,7 +83,7 @@ impl Sqlite {
     fn project(&self, changes: &[Change], kept: &HashMap<u64, &Verified>) -> Result<(), Error> {
         for change in changes {
             if let Change::Leaf { index, leaf } = change {
-                let (rows, record) = (UpTo { store: self, leaf: *index }, kept.get(index).copied());
+                let (rows, record) = (UpTo { rows: self, records: self, leaf: *index }, kept.get(index).copied());
                 let mut write = |change: RowChange| self.write_row(&change, self.row_class(&change, *index)?);
                 self.fold_leaf(*index, leaf, record, &rows, &mut write)?;
             }

@@ -3,9 +3,10 @@
 //! What was deleted since then stays deleted: its content is gone, so its row is what remains of it.
 
 use mufakat_record::{RecordId, Verified};
-use mufakat_views::{Event, Row, Rows, RowsUnavailable, View};
+use mufakat_views::{Event, View};
 use rusqlite::{Connection, params};
 
+use super::rows::UpTo;
 use super::{Options, Reader, Sqlite, cap, failed, int, schema, uint};
 use crate::{Error, Part, project};
 
@@ -46,7 +47,7 @@ impl Reader {
                 let happening = project::happening(&leaf, record.as_ref(), &removed, act.as_ref());
                 let Some(happening) = happening else { continue };
                 let event = Event { me: &self.me, leaf: index, at_ms: leaf.at_ms, happening };
-                let rows = Past { past: &past, now: self, leaf: index };
+                let rows = UpTo { rows: &past, records: self, leaf: index };
                 let changes = view.fold(&event, &rows).map_err(|e| Error::Unavailable(e.0))?;
                 for change in &changes {
                     past.write_row(change, self.row_class(change, index)?)?;
@@ -92,35 +93,10 @@ impl Reader {
     }
 }
 
-/// The rows so far, and where records stood when a leaf was added.
-struct Past<'a> {
-    past: &'a Reader,
-    now: &'a Reader,
-    leaf: u64,
-}
-
-impl Rows for Past<'_> {
-    fn row(&self, view: &'static str, key: &[u8]) -> Result<Option<Row>, RowsUnavailable> {
-        self.past.row(view, key)
-    }
-
-    fn leaf_of(&self, record: &RecordId) -> Result<Option<u64>, RowsUnavailable> {
-        Ok(self.now.leaf_of(record)?.filter(|leaf| *leaf <= self.leaf))
-    }
-
-    fn rows(
-        &self,
-        view: &'static str,
-        prefix: &[u8],
-        facet: Option<(&'static str, &str)>,
-    ) -> Result<Vec<Row>, RowsUnavailable> {
-        self.past.rows(view, prefix, facet)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use mufakat_views::registry::VIEWS;
+    use mufakat_views::{Row, Rows};
     use tempfile::TempDir;
 
     use super::*;

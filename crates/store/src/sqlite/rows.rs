@@ -15,19 +15,21 @@ use crate::{ClassNumber, Error, NO_CLASS, Page, Part};
 /// Stands around each facet, so that one can be found among others. No facet has it inside.
 pub(super) const SEPARATOR: char = '\u{1f}';
 
-/// A store as it was when a leaf was added: a fold sees no record that came later, whether or not it is there by now.
+/// A store as it was when a leaf was added: a fold sees no record that came later, whether or not it is there by now. The rows
+/// may stand in another store than the records.
 pub(super) struct UpTo<'a, Mode> {
-    pub(super) store: &'a Sqlite<Mode>,
+    pub(super) rows: &'a Sqlite<Mode>,
+    pub(super) records: &'a Sqlite<Mode>,
     pub(super) leaf: u64,
 }
 
 impl<Mode> Rows for UpTo<'_, Mode> {
     fn row(&self, view: &'static str, key: &[u8]) -> Result<Option<Row>, RowsUnavailable> {
-        self.store.row(view, key)
+        self.rows.row(view, key)
     }
 
     fn leaf_of(&self, record: &RecordId) -> Result<Option<u64>, RowsUnavailable> {
-        Ok(self.store.leaf_of(record)?.filter(|leaf| *leaf <= self.leaf))
+        Ok(self.records.leaf_of(record)?.filter(|leaf| *leaf <= self.leaf))
     }
 
     fn rows(
@@ -36,7 +38,7 @@ impl<Mode> Rows for UpTo<'_, Mode> {
         prefix: &[u8],
         facet: Option<(&'static str, &str)>,
     ) -> Result<Vec<Row>, RowsUnavailable> {
-        self.store.rows(view, prefix, facet)
+        self.rows.rows(view, prefix, facet)
     }
 }
 

@@ -419,7 +419,7 @@ fn a_fold_does_not_see_what_came_later() {
     let folder = Folder::new();
     let (_, ids) = with_checkpoint(&folder, 20);
     let store = folder.open(&name("aa")).unwrap();
-    let leaf_of = |leaf| UpTo { store: &store, leaf }.leaf_of(&ids[7]).unwrap();
+    let leaf_of = |leaf| UpTo { rows: &store, records: &store, leaf }.leaf_of(&ids[7]).unwrap();
     assert_eq!((leaf_of(6), leaf_of(7), leaf_of(8)), (None, Some(7), Some(7)));
 }
 

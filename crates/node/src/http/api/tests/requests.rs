@@ -61,6 +61,11 @@ async fn requests_run_on_both_sides_and_are_counted() {
     let (status, problem) = vn.post("/api/v1/requests", &bad).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(problem["detail"].as_str().unwrap().contains("`offence`"), "{problem}");
+    let mut misspelt = question("misspelt");
+    misspelt["eyes"] = json!([{ "agency": "ru-polise", "officer": "d3" }]);
+    let (status, problem) = vn.post("/api/v1/requests", &misspelt).await;
+    let expected = (StatusCode::UNPROCESSABLE_ENTITY, &json!("eyes-not-in-audience"));
+    assert_eq!((status, &problem["reason"]), expected, "{problem}");
 
     // A clarification stops the clock on both sides, and the answer ends it.
     step(&ru, &id, json!({ "step": "clarification-asked", "text": "EXERCISE?" })).await;
