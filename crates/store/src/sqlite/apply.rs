@@ -73,7 +73,7 @@ impl Sqlite {
         if new > 0 {
             self.execute("UPDATE state SET records = records + ?", [new])?;
         }
-        let projected = self.project(changes, &kept);
+        let projected = if self.options.folds { self.project(changes, &kept) } else { Ok(()) };
         self.classes.borrow_mut().forget_records();
         projected
     }

@@ -47,12 +47,21 @@ const READER_CACHE_KIB: u32 = 2 * 1024;
 const PAGE_BYTES: u32 = 8192;
 
 /// How a state file is opened.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// The most bytes that the state file may grow to; absent for as many as the disk has.
     pub bytes_max: Option<u64>,
     /// How much is held for each recipient of relayed parcels.
     pub mailbox: MailboxLimits,
+    /// Whether a leaf is folded into the views as it is added. If not, rows come only of
+    /// [`rebuild_views`](crate::Store::rebuild_views).
+    pub folds: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { bytes_max: None, mailbox: MailboxLimits::default(), folds: true }
+    }
 }
 
 /// The state file can be written.

@@ -37,7 +37,7 @@ impl Place for Folder {
     type Reader = Reader;
 
     fn create(&self, me: &AgencyId, mailbox: MailboxLimits) -> Result<Sqlite, Error> {
-        Sqlite::create(&self.file(me), me, Options { mailbox, bytes_max: None })
+        Sqlite::create(&self.file(me), me, Options { mailbox, ..Options::default() })
     }
 
     fn open(&self, me: &AgencyId) -> Result<Sqlite, Error> {

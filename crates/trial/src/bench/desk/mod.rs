@@ -1,7 +1,9 @@
 //! The benchmark of the desk. Each part measures figures of its own; a new one is a file here and a line in [`PARTS`].
 
 mod filled;
+mod ingest;
 mod policy;
+mod search;
 mod views;
 
 use anyhow::Result;
@@ -12,7 +14,7 @@ use super::{Figures, Size};
 type Part = fn(&Figures, Size) -> Result<()>;
 
 /// The parts in the order in which they are measured.
-const PARTS: &[Part] = &[policy::measure, views::measure];
+const PARTS: &[Part] = &[policy::measure, ingest::measure, views::measure];
 
 /// Measures every part.
 pub(crate) fn measure(figures: &Figures, size: Size) -> Result<()> {

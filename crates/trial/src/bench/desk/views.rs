@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::super::{Figures, Size, load, percentile};
 use super::filled::{Filled, PARTNER};
+use super::search;
 
 /// How many pages are asked for.
 const PAGES: usize = 3_000;
@@ -35,7 +36,7 @@ const QUESTIONS: [&str; 6] = [
 
 /// Measures on a store that is filled for it.
 pub(crate) fn measure(figures: &Figures, size: Size) -> Result<()> {
-    let names = ["views.rebuild", "desk.page", "desk.event", "machine.read", "machine.get"];
+    let names = ["views.rebuild", "desk.page", "desk.event", "machine.read", "machine.get", "desk.search", "search."];
     if !figures.wants(&names) {
         return Ok(());
     }
@@ -44,10 +45,13 @@ pub(crate) fn measure(figures: &Figures, size: Size) -> Result<()> {
     if figures.wants(&["views.rebuild", "machine.read"]) {
         rebuild(figures, &filled)?;
     }
-    if figures.wants(&["desk.page", "desk.event", "machine.get"]) {
+    if figures.wants(&["desk.page", "desk.event", "machine.get", "desk.search", "search."]) {
+        let records = filled.records;
         filled.node().start()?;
         let socket = filled.node().socket();
         let runtime = tokio::runtime::Runtime::new()?;
+        // The others are measured once nothing is left to be listed.
+        runtime.block_on(search::measure(figures, &socket, records))?;
         runtime.block_on(pages(figures, &socket))?;
         runtime.block_on(events(figures, &socket))?;
         filled.node().stop()?;
