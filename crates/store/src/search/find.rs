@@ -45,7 +45,7 @@ pub struct Question<'a> {
 impl Question<'_> {
     /// Whether nothing can answer it: one of several is wanted where there are none, or nothing may be found.
     fn is_void(&self) -> bool {
-        self.scope.is_some_and(|scope| scope.tokens().is_empty()) || self.facets.iter().any(Vec::is_empty)
+        self.scope.is_some_and(Scope::is_empty) || self.facets.iter().any(Vec::is_empty)
     }
 }
 
@@ -243,8 +243,6 @@ fn expression(question: &Question<'_>) -> Option<String> {
     }
     parts.extend(question.facets.iter().map(|tokens| any(tokens)));
     parts.extend(question.area.map(|area| any(&area.cells())));
-    if let Some(scope) = question.scope {
-        parts.push(any(scope.tokens()));
-    }
+    parts.extend(question.scope.and_then(Scope::tokens).map(any));
     (!parts.is_empty()).then(|| parts.join(" AND "))
 }

@@ -41,7 +41,7 @@ impl Groups {
 #[derive(Debug, Clone)]
 pub struct Scope {
     classes: BTreeSet<ClassNumber>,
-    tokens: Vec<String>,
+    tokens: Option<Vec<String>>,
 }
 
 impl Scope {
@@ -52,11 +52,14 @@ impl Scope {
         for (class, group) in &groups.of {
             *whole.entry(*group).or_insert(true) &= classes.contains(class);
         }
+        if whole.values().all(|whole| *whole) {
+            return Self { classes, tokens: None };
+        }
         let is_whole = |class: &ClassNumber| groups.of(*class).is_some_and(|group| whole.get(&group) == Some(&true));
         let in_groups = whole.iter().filter(|(_, whole)| **whole).map(|(group, _)| facets::group(*group));
         let single = classes.iter().filter(|class| !is_whole(class)).map(|class| facets::class(*class));
         let tokens = in_groups.chain(single).collect();
-        Self { classes, tokens }
+        Self { classes, tokens: Some(tokens) }
     }
 
     /// Whether records of a class may be found. A group can get a class that was not known when the scope was made.
@@ -64,9 +67,15 @@ impl Scope {
         self.classes.contains(&class)
     }
 
-    /// Tokens of which every record in the scope has one.
-    pub(super) fn tokens(&self) -> &[String] {
-        &self.tokens
+    /// Whether nothing may be found.
+    pub(super) fn is_empty(&self) -> bool {
+        self.classes.is_empty()
+    }
+
+    /// Tokens of which every record in the scope has one. None when every class may be found: then there is nothing to leave
+    /// out, and to look for one of all tokens there are would cost more than the rest of the question.
+    pub(super) fn tokens(&self) -> Option<&[String]> {
+        self.tokens.as_deref()
     }
 }
 
@@ -87,11 +96,14 @@ mod tests {
         groups.learn(&[(1, class("aa", Tlp::Red)), (2, class("aa", Tlp::Green)), (3, class("bb", Tlp::Green))]);
         groups.learn(&[(4, class("cc", Tlp::Green)), (7, class("bb", Tlp::Red))]);
         assert_eq!((groups.last(), groups.of(3), groups.of(7), groups.of(5)), (7, Some(2), Some(1), None));
-        let tokens = |classes: &[ClassNumber]| Scope::of(&groups, classes).tokens.join(" ");
+        let tokens = |classes: &[ClassNumber]| {
+            Scope::of(&groups, classes).tokens.map_or("all".to_owned(), |tokens| tokens.join(" "))
+        };
         assert_eq!(tokens(&[2, 3, 4]), "=g2");
         assert_eq!(tokens(&[1, 2, 3]), "=h1 =h2 =h3");
         assert_eq!(tokens(&[7, 1, 3]), "=g1 =h3");
         assert_eq!(tokens(&[]), "");
+        assert_eq!(tokens(&[1, 2, 3, 4, 7]), "all");
         assert_eq!(tokens(&[9]), "=h9");
         let scope = Scope::of(&groups, &[2, 3, 4]);
         assert!(scope.holds(3) && !scope.holds(8) && !scope.holds(1));

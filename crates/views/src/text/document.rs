@@ -49,7 +49,7 @@ pub fn document(record: &Verified) -> Option<Document> {
     let mut tokens = String::with_capacity(2 * body.len());
     for text in cbor::texts(body).into_iter().chain(said.handling.caveat.as_deref()) {
         for word in words(&fold(text)) {
-            tokens.push_str(&word);
+            tokens.push_str(word);
             tokens.push(' ');
         }
         tokens.push_str(BETWEEN);

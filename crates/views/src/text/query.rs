@@ -3,7 +3,7 @@
 //! Words are separated by spaces and must all be there, in any order. What stands between two quotation marks must be there as
 //! it stands. A star at the end of a word stands for any ending.
 
-use super::words::{Piece, pairs, pieces};
+use super::words::{Piece, pairs, pieces, whole};
 use super::{TOKEN_BYTES_MAX, fold};
 
 /// The longest question, in bytes.
@@ -76,41 +76,34 @@ pub fn phrases(query: &str) -> Result<Vec<Phrase>, Unclear> {
 }
 
 fn phrase(text: &str, star: bool) -> Result<Phrase, Unclear> {
-    let mut pieces = pieces(&fold(text));
+    let folded = fold(text);
+    let mut pieces = pieces(&folded);
     let last = pieces.pop().ok_or(Unclear::NoWord)?;
     let mut tokens = Vec::new();
     for piece in pieces {
-        match piece {
-            Piece::Word(word) => tokens.push(word),
-            Piece::Run(run) => {
-                pairs(&run, &mut tokens);
-                tokens.extend(run.last().map(char::to_string));
-            }
-        }
+        whole(piece, &mut tokens);
     }
     let prefix = match last {
         Piece::Word(word) => {
             if star && word.chars().count() < PREFIX_CHARS_MIN {
                 return Err(Unclear::ShortPrefix);
             }
-            // A token that was cut goes on by itself.
-            let star = star && word.len() < TOKEN_BYTES_MAX;
             tokens.push(word);
-            star
+            // A token that was cut goes on by itself.
+            star && word.len() < TOKEN_BYTES_MAX
         }
         // In a record more may follow, so the last letter is sought as a part of its pair; one letter alone begins one.
-        Piece::Run(run) => match run.as_slice() {
-            [one] => {
-                tokens.push(one.to_string());
-                true
+        Piece::Run(run) => {
+            let before = tokens.len();
+            pairs(run, &mut tokens);
+            let alone = tokens.len() == before;
+            if alone {
+                tokens.push(run);
             }
-            run => {
-                pairs(run, &mut tokens);
-                false
-            }
-        },
+            alone
+        }
     };
-    Ok(Phrase { tokens, prefix })
+    Ok(Phrase { tokens: tokens.into_iter().map(str::to_owned).collect(), prefix })
 }
 
 #[cfg(test)]
@@ -160,7 +153,7 @@ mod tests {
     }
 
     /// Whether a record with these tokens is found.
-    fn finds(tokens: &[String], phrase: &Phrase) -> bool {
+    fn finds(tokens: &[&str], phrase: &Phrase) -> bool {
         let (last, before) = phrase.tokens.split_last().unwrap();
         tokens.windows(phrase.tokens.len()).any(|window| {
             let (end, begin) = window.split_last().unwrap();
@@ -174,14 +167,16 @@ mod tests {
             let letters: Vec<char> = text.chars().collect();
             let (a, b) = (cut.0.index(letters.len()), cut.1.index(letters.len()));
             let part: String = letters[a.min(b)..=a.max(b)].iter().collect();
-            let tokens = words(&fold(&text));
+            let folded = fold(&text);
+            let tokens = words(&folded);
             prop_assert!(phrases(&part).unwrap().iter().all(|phrase| finds(&tokens, phrase)), "{part} in {text}");
         }
 
         #[test]
         fn whole_words_are_found_as_they_stand(parts in prop::collection::vec("[a-zỳ-ỹа-я]{1,6}|[一-龥]{1,4}", 1..6)) {
             let text = parts.join(" ");
-            let tokens = words(&fold(&text));
+            let folded = fold(&text);
+            let tokens = words(&folded);
             let phrases = phrases(&format!("\"{text}\"")).unwrap();
             prop_assert!(finds(&tokens, &phrases[0]), "{text}");
         }

@@ -2,85 +2,105 @@
 //! none: there each letter with its neighbour is a token, and the last letter of a run alone, so that any part of what is
 //! written is found by the pairs that it consists of, in their order, and a single letter as the beginning of a pair.
 
+use std::sync::LazyLock;
+
 use unicode_normalization::char::is_combining_mark;
 
 /// The longest token, in bytes; what is longer is found by its beginning of this length.
 pub const TOKEN_BYTES_MAX: usize = 128;
 
 /// A part of a text between two separators.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Piece {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Piece<'a> {
     /// A word.
-    Word(String),
+    Word(&'a str),
     /// Letters of a script without spaces.
-    Run(Vec<char>),
+    Run(&'a str),
 }
 
 /// The tokens of folded text.
-pub fn words(folded: &str) -> Vec<String> {
-    let mut tokens = Vec::new();
+pub fn words(folded: &str) -> Vec<&str> {
+    let mut tokens = Vec::with_capacity(folded.len() / 3);
     for piece in pieces(folded) {
-        match piece {
-            Piece::Word(word) => tokens.push(word),
-            Piece::Run(run) => {
-                pairs(&run, &mut tokens);
-                tokens.extend(run.last().map(char::to_string));
-            }
-        }
+        whole(piece, &mut tokens);
     }
     tokens
 }
 
-/// Each letter with the one behind it.
-pub(super) fn pairs(run: &[char], tokens: &mut Vec<String>) {
-    tokens.extend(run.windows(2).map(|pair| pair.iter().collect::<String>()));
-}
-
-pub(super) fn pieces(folded: &str) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    let (mut word, mut run) = (String::new(), Vec::new());
-    for c in folded.chars() {
-        let (in_run, in_word) = (is_without_spaces(c), is_of_words(c));
-        if !in_run {
-            end_run(&mut run, &mut pieces);
-        }
-        if in_run || !in_word {
-            end_word(&mut word, &mut pieces);
-        }
-        if in_run {
-            run.push(c);
-        } else if in_word {
-            word.push(c);
+/// All tokens of a piece.
+pub(super) fn whole<'a>(piece: Piece<'a>, tokens: &mut Vec<&'a str>) {
+    match piece {
+        Piece::Word(word) => tokens.push(word),
+        Piece::Run(run) => {
+            pairs(run, tokens);
+            tokens.extend(run.char_indices().next_back().map(|(last, _)| &run[last..]));
         }
     }
-    end_run(&mut run, &mut pieces);
-    end_word(&mut word, &mut pieces);
+}
+
+/// Each letter with the one behind it.
+pub(super) fn pairs<'a>(run: &'a str, tokens: &mut Vec<&'a str>) {
+    let ends = run.char_indices().skip(2).map(|(end, _)| end).chain([run.len()]);
+    let begins = run.char_indices().map(|(begin, _)| begin);
+    // A letter that stands alone has no pair.
+    tokens.extend(begins.zip(ends).map(|(begin, end)| &run[begin..end]).filter(|pair| pair.chars().nth(1).is_some()));
+}
+
+pub(super) fn pieces(folded: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let (mut begin, mut sort) = (0, Sort::Between);
+    for (at, c) in folded.char_indices() {
+        let next = Sort::of(c);
+        if next != sort {
+            pieces.extend(piece(&folded[begin..at], sort));
+            (begin, sort) = (at, next);
+        }
+    }
+    pieces.extend(piece(&folded[begin..], sort));
     pieces
 }
 
-fn end_run(run: &mut Vec<char>, pieces: &mut Vec<Piece>) {
-    if !run.is_empty() {
-        pieces.push(Piece::Run(std::mem::take(run)));
+fn piece(text: &str, sort: Sort) -> Option<Piece<'_>> {
+    match sort {
+        Sort::Between => None,
+        Sort::OfRun => Some(Piece::Run(text)),
+        Sort::OfWord => Some(Piece::Word(&text[..text.floor_char_boundary(TOKEN_BYTES_MAX)])),
     }
 }
 
-fn end_word(word: &mut String, pieces: &mut Vec<Piece>) {
-    if !word.is_empty() {
-        let mut word = std::mem::take(word);
-        let end = (0..=TOKEN_BYTES_MAX.min(word.len())).rev().find(|end| word.is_char_boundary(*end)).unwrap_or(0);
-        word.truncate(end);
-        pieces.push(Piece::Word(word));
-    }
+/// What a character does in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    /// It separates.
+    Between,
+    /// It belongs to a word.
+    OfWord,
+    /// It belongs to a run of letters without spaces.
+    OfRun,
 }
 
-fn is_of_words(c: char) -> bool {
-    c.is_alphanumeric() || is_combining_mark(c)
+/// The sorts of all characters below U+10000. To work out one of them anew takes longer than all else that is done with it.
+static SORTS: LazyLock<Vec<Sort>> =
+    LazyLock::new(|| (0..=0xffff).map(|n| char::from_u32(n).map_or(Sort::Between, Sort::worked_out)).collect());
+
+impl Sort {
+    fn of(c: char) -> Self {
+        SORTS.get(c as usize).copied().unwrap_or_else(|| Self::worked_out(c))
+    }
+
+    fn worked_out(c: char) -> Self {
+        match c.is_alphanumeric() || is_combining_mark(c) {
+            true if is_of_script_without_spaces(c) => Self::OfRun,
+            true => Self::OfWord,
+            false => Self::Between,
+        }
+    }
 }
 
 /// Letters and vowel signs, without digits and punctuation, of the scripts that are written without spaces between words
 /// (Unicode Standard Annex 29, and its blocks).
-fn is_without_spaces(c: char) -> bool {
-    let of_a_block = matches!(c,
+fn is_of_script_without_spaces(c: char) -> bool {
+    matches!(c,
         // Thai and Lao.
         '\u{e01}'..='\u{e3a}' | '\u{e40}'..='\u{e4e}' | '\u{e81}'..='\u{ecf}' | '\u{edc}'..='\u{edf}'
         // Burmese with its extensions, and Khmer.
@@ -89,8 +109,7 @@ fn is_without_spaces(c: char) -> bool {
         // Japanese syllables and Chinese characters.
         | '\u{3005}'..='\u{3007}' | '\u{3041}'..='\u{309f}' | '\u{30a1}'..='\u{30fa}' | '\u{30fc}'..='\u{30ff}'
         | '\u{31f0}'..='\u{31ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'
-        | '\u{20000}'..='\u{323af}');
-    of_a_block && (is_of_words(c) || is_combining_mark(c))
+        | '\u{20000}'..='\u{323af}')
 }
 
 #[cfg(test)]
@@ -115,17 +134,18 @@ mod tests {
             ("a・b。c", "a b c"),
             ("…—!", ""),
         ] {
-            let tokens: Vec<_> = tokens.split_whitespace().map(str::to_owned).collect();
+            let tokens: Vec<_> = tokens.split_whitespace().collect();
             assert_eq!(words(&fold(text)), tokens, "{text}");
         }
     }
 
     #[test]
     fn a_long_word_is_its_beginning() {
-        let word = words(&"đ".repeat(100)).pop().unwrap();
-        assert_eq!(word.len(), TOKEN_BYTES_MAX);
-        let word = words(&format!("a{}", "я".repeat(100))).pop().unwrap();
-        assert_eq!(word.len(), TOKEN_BYTES_MAX - 1);
+        for (text, bytes) in
+            [("đ".repeat(100), TOKEN_BYTES_MAX), (format!("a{}", "я".repeat(100)), TOKEN_BYTES_MAX - 1)]
+        {
+            assert_eq!(words(&text).iter().map(|word| word.len()).collect::<Vec<_>>(), [bytes]);
+        }
     }
 
     proptest! {
