@@ -1,5 +1,7 @@
 //! Tests of the policy gate: every rule broken once and kept once.
 
+mod reading;
+
 use mufakat_record::kinds::register_version::{Agency, Forum, Party, Rules};
 use mufakat_record::{Eyes, Role, Tlp};
 
