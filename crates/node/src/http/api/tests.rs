@@ -449,6 +449,8 @@ async fn check_backup(node: &Running, to: &Path) {
     assert!(mufakat_store::Reader::open_to_read(&to.join(crate::DATABASE)).is_ok());
     assert_eq!(node.post("/api/v1/backup", &json!({ "path": to })).await.1["reason"], "exists");
     assert_eq!(node.post("/api/v1/backup", &json!({ "path": "backup" })).await.1["reason"], "malformed");
+    let within = node.dir.path().join("node/copy");
+    assert_eq!(node.post("/api/v1/backup", &json!({ "path": within })).await.1["reason"], "within-the-node");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
