@@ -124,6 +124,7 @@ fn let_in(desk: &Desk, headers: &HeaderMap, address: IpAddr) -> Result<(Caller, 
     let purpose = purpose_of(headers, &officer)?;
     let caller = Caller {
         officer: Some(officer.id.clone()),
+        grant: Some(officer.grant),
         roles: officer.roles.clone(),
         clearance: officer.clearance,
         purposes: officer.purposes.clone(),

@@ -29,6 +29,7 @@ fn agency(name: &str) -> AgencyId {
 fn officer(role: Role) -> Caller {
     Caller {
         officer: Some(OFFICER.parse().unwrap()),
+        grant: None,
         roles: vec![role],
         clearance: Tlp::Red,
         purposes: Vec::new(),

@@ -136,7 +136,7 @@ async fn explain_policy(
 }
 
 fn hypothetical(officer: Option<OfficerId>, roles: Vec<Role>, clearance: Tlp, purposes: Vec<String>) -> Caller {
-    Caller { officer, roles, clearance, purposes, purpose: None, via: Via::Session }
+    Caller { officer, grant: None, roles, clearance, purposes, purpose: None, via: Via::Session }
 }
 
 /// A set of rules to compare with the policy in force.
