@@ -289,7 +289,9 @@ mod tests {
             let (_, _, operation) = all(&document).into_iter().find(|(_, _, o)| o["operationId"] == wanted).unwrap();
             operation["parameters"].as_array().is_some_and(|all| all.iter().any(|p| p["name"] == "Idempotency-Key"))
         };
-        assert!(["share_record", "ask_request", "place_hold", "grant_officer"].map(takes_key) == [true, true, true, false]);
+        assert!(
+            ["share_record", "ask_request", "place_hold", "grant_officer"].map(takes_key) == [true, true, true, false]
+        );
         for no in ["make_subject_file", "preview_draft", "create_token", "invite_officer", "finish_sign_in"] {
             assert!(!takes_key(no), "{no}");
         }
