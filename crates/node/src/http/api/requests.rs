@@ -136,7 +136,8 @@ struct Number {
     count: u64,
 }
 
-/// The yearly table: requests made, received, answered and refused, by party, urgency and ground, and judicial delays.
+/// The yearly table: requests made, received, answered and refused, by party, urgency and ground, and judicial delays. It counts
+/// every request, whoever may read it, and so is for those who oversee.
 #[utoipa::path(
     get, path = "/api/v1/tables/requests", operation_id = "show_requests_table", tag = "requests", params(Wanted),
     responses((
