@@ -77,3 +77,51 @@ async fn forwarding_and_permitting_tell_nothing_of_what_may_not_be_read() {
     vn.end().await;
     ru.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keeping_and_deleting_reach_no_further_than_reading() {
+    let (vn, ru) = two().await;
+    let supervisor = "s1-day:supervisor:GREEN";
+    let now_s = crate::clock::now_s();
+    let share = async |tlp: &str, more: Value| {
+        let mut envelope = envelope("EXERCISE");
+        envelope["tlp"] = json!(tlp);
+        envelope.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let (status, shared) = vn.post("/api/v1/records", &envelope).await;
+        assert_eq!(status, StatusCode::CREATED, "{shared}");
+        let id = shared["records"][0]["id"].as_str().unwrap().to_owned();
+        ru.until(&format!("/api/v1/records/{id}"), |shown| shown["state"] == "current").await;
+        id
+    };
+    let review = json!({ "review": now_s + 1 });
+    let (secret, open) = (share("RED", review.clone()).await, share("GREEN", review).await);
+    let expires = json!({ "expires": now_s + 6 });
+    let (past, old) = (share("RED", expires.clone()).await, share("GREEN", expires).await);
+    // A record that may not be read is answered as one that is not there.
+    let nothing = "ab".repeat(32);
+    let reason = json!({ "reason": "EXERCISE" });
+    for (path, body) in [("records/ID/delete", reason), ("holds", json!({ "records": ["ID"], "reason": "EXERCISE" }))] {
+        let ask = async |id: &str| {
+            let body = serde_json::from_str(&body.to_string().replace("ID", id)).unwrap();
+            ru.as_officer(supervisor, Method::POST, &format!("/api/v1/{}", path.replace("ID", id)), body).await
+        };
+        let (found, missing) = (ask(&secret).await, ask(&nothing).await);
+        assert_eq!(found.0, StatusCode::NOT_FOUND, "{path}: {}", found.1);
+        assert_eq!(found, missing, "{path}");
+    }
+    assert_eq!(ru.get(&format!("/api/v1/records/{secret}")).await.1["state"], "current");
+
+    // What is due is listed and counted as far as it may be listed; a run deletes the rest and says nothing of it.
+    let preview = "/api/v1/retention/preview";
+    ru.until(preview, |due| due["to_delete"] == 2 && due["to_review"] == 2).await;
+    let due = ru.as_officer(supervisor, Method::GET, preview, Value::Null).await.1;
+    assert_eq!((&due["to_delete"], &due["to_review"], &due["held"]), (&json!(1), &json!(1), &json!(0)), "{due}");
+    let listed: Vec<_> = due["due"].as_array().unwrap().iter().map(|due| due["record"].clone()).collect();
+    assert!(listed.len() == 2 && listed.contains(&json!(old)) && listed.contains(&json!(open)), "{due}");
+    let run = ru.as_officer(supervisor, Method::POST, "/api/v1/retention/run", json!({})).await.1;
+    assert_eq!((&run["deleted"], &run["kept"]), (&json!(1), &json!([])), "{run}");
+    ru.until(&format!("/api/v1/records/{past}"), |shown| shown["state"] == "deleted").await;
+
+    vn.end().await;
+    ru.end().await;
+}
