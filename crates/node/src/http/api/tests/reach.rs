@@ -121,7 +121,25 @@ async fn keeping_and_deleting_reach_no_further_than_reading() {
     let run = ru.as_officer(supervisor, Method::POST, "/api/v1/retention/run", json!({})).await.1;
     assert_eq!((&run["deleted"], &run["kept"]), (&json!(1), &json!([])), "{run}");
     ru.until(&format!("/api/v1/records/{past}"), |shown| shown["state"] == "deleted").await;
+    vn.end().await;
+    ru.end().await;
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_bulk_is_shared_once_its_sender_is_shut_out() {
+    let (vn, ru) = two().await;
+    let lines = format!("{}\n", envelope("EXERCISE bulk")).repeat(300);
+    let send = async |officer: &str| {
+        let media_type = format!("application/x-ndjson; caller={officer}");
+        let answer = vn.ask(Method::POST, "/api/v1/records/bulk", &media_type, lines.clone()).await.unwrap();
+        answer.bytes(ANSWER_BYTES_MAX).await.map_or(0, |answer| answer.split(|byte| *byte == b'\n').count() - 1)
+    };
+    // What the nodes say to each other by themselves has rows, too, but only a few.
+    let rows = async || vn.get("/api/v1/views/track?limit=500").await.1["rows"].as_array().unwrap().len();
+    assert_eq!(send("d3-night:duty-officer:RED:gone").await, 0);
+    assert!(rows().await < 200);
+    assert_eq!(send("d3-night:duty-officer:RED").await, 300);
+    assert!(rows().await >= 300);
     vn.end().await;
     ru.end().await;
 }
