@@ -246,6 +246,8 @@ pub struct Gate {
     kept: kept::Kept,
     /// Held by whoever changes the policy.
     pub(crate) changing: tokio::sync::Mutex<()>,
+    /// Held by whoever compares two policies.
+    pub(crate) comparing: tokio::sync::Mutex<()>,
 }
 
 impl Gate {
@@ -256,6 +258,7 @@ impl Gate {
             cache: classes::Cache::default(),
             kept: kept::Kept::default(),
             changing: tokio::sync::Mutex::default(),
+            comparing: tokio::sync::Mutex::default(),
         }
     }
 
