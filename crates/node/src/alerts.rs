@@ -71,6 +71,7 @@ fn owner(node: &Node, by: Option<OfficerId>) -> Option<Caller> {
     let officer = node.desk.officer(&by).filter(|officer| officer.active)?;
     Some(Caller {
         officer: Some(by),
+        grant: Some(officer.grant),
         roles: officer.roles.clone(),
         clearance: officer.clearance,
         purposes: officer.purposes.clone(),

@@ -1,6 +1,7 @@
 //! Keeping and deleting: legal holds, what is due, deletions that wait, and orders to delete. The exchange decides each deletion;
 //! here is what asks it to.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,12 +11,13 @@ use mufakat_record::kinds::deletion_order::DeletionOrder;
 use mufakat_record::kinds::deletion_receipt::Why;
 use mufakat_record::kinds::hold::{Hold, HoldLifted};
 use mufakat_record::{AgencyId, Handling, Header, Reason, RecordId, Reference, Relation, ThreadId, Tlp, Verified};
-use mufakat_store::{Page, Queries, Reader};
+use mufakat_store::{ClassNumber, Page, Queries, Reader};
 use mufakat_views::{Row, Rows, holds, retention, track};
 use serde::Serialize;
 
 use crate::clock;
-use crate::desk::Caller;
+use crate::desk::{self, Caller};
+use crate::gate::Action;
 use crate::node::Node;
 use crate::share::{self, NotShared};
 use crate::writer::{Core, Fault, refusal};
@@ -90,12 +92,14 @@ pub(crate) fn reason_of(not: NotDeleted) -> &'static str {
     }
 }
 
-/// Looks through everything that has a date, and says what is due now.
-pub(crate) async fn preview(node: &Arc<Node>) -> Result<Preview, Fault> {
+/// Looks through everything that has a date, and says what of it is due now that the caller may list.
+pub(crate) async fn preview(node: &Arc<Node>, caller: &Caller) -> Result<Preview, Fault> {
     let now_s = clock::now_s();
+    let (reading, caller) = (Arc::clone(node), caller.clone());
     node.read(move |reader| {
         let mut preview = Preview::default();
-        each_due(reader, now_s, &mut |due| {
+        let classes = desk::classes(&reading, &caller, Action::List, reader)?;
+        each_due(reader, now_s, Some(&classes), &mut |due| {
             let count = match (due.held, due.why) {
                 (true, _) => &mut preview.held,
                 (false, "review") => &mut preview.to_review,
@@ -111,40 +115,41 @@ pub(crate) async fn preview(node: &Arc<Node>) -> Result<Preview, Fault> {
     .await
 }
 
-/// Deletes what is past its expiry, and what waited.
-pub(crate) async fn run(node: &Arc<Node>) -> Result<Done, Fault> {
+/// Deletes what is past its expiry, and what waited. A caller is told of what the caller may list; the node itself of everything.
+pub(crate) async fn run(node: &Arc<Node>, caller: Option<&Caller>) -> Result<Done, Fault> {
     let now_s = clock::now_s();
     let due = node.read(move |reader| {
         let mut wanted = Vec::new();
-        each_due(reader, now_s, &mut |due| match due.why {
+        each_due(reader, now_s, None, &mut |due| match due.why {
             "expired" => wanted.push((due.record, Why::Expired)),
             "retracted" => wanted.push((due.record, Why::Retracted)),
             _ => {}
         })?;
         Ok(wanted)
     });
-    delete_all(node, due.await?).await
+    delete_all(node, caller, due.await?).await
 }
 
 /// Deletes what was taken back and had to wait, as far as it can go now.
-pub(crate) async fn run_waiting(node: &Arc<Node>) -> Result<Done, Fault> {
+pub(crate) async fn run_waiting(node: &Arc<Node>, caller: Option<&Caller>) -> Result<Done, Fault> {
     let waiting = node.read(|reader| {
         let rows = reader.rows(retention::NAME, &retention::WAITING, None);
         rows.map_err(|e| mufakat_store::Error::Unavailable(e.0))
     });
     let wanted = waiting.await?.into_iter().map(|row| (row.record, Why::Retracted)).collect();
-    delete_all(node, wanted).await
+    delete_all(node, caller, wanted).await
 }
 
-async fn delete_all(node: &Arc<Node>, wanted: Vec<(RecordId, Why)>) -> Result<Done, Fault> {
+async fn delete_all(node: &Arc<Node>, caller: Option<&Caller>, wanted: Vec<(RecordId, Why)>) -> Result<Done, Fault> {
     let mut done = Done::default();
+    let told = listed(node, caller, wanted.iter().map(|(record, _)| *record).collect()).await?;
     for some in wanted.chunks(DELETED_AT_ONCE) {
         let some = some.to_vec();
         let outcomes = node.writer.call(move |core| {
             let outcomes = delete(core, &some)?;
             Ok(some.into_iter().map(|(record, _)| record).zip(outcomes).collect::<Vec<_>>())
         });
-        for (record, outcome) in outcomes.await? {
+        for (record, outcome) in outcomes.await?.into_iter().filter(|(record, _)| told.contains(record)) {
             match outcome {
                 Ok(()) => done.deleted += 1,
                 // It went together with another one.
@@ -155,6 +160,17 @@ async fn delete_all(node: &Arc<Node>, wanted: Vec<(RecordId, Why)>) -> Result<Do
         }
     }
     Ok(done)
+}
+
+/// Those of some records that a caller may list; all for the node itself.
+async fn listed(node: &Arc<Node>, caller: Option<&Caller>, records: Vec<RecordId>) -> Result<HashSet<RecordId>, Fault> {
+    let Some(caller) = caller.cloned() else { return Ok(records.into_iter().collect()) };
+    let reading = Arc::clone(node);
+    node.read(move |reader| {
+        let classes = desk::classes(&reading, &caller, Action::List, reader)?;
+        Ok(desk::seen(reader, &classes, &records)?.into_iter().collect())
+    })
+    .await
 }
 
 fn delete(core: &mut Core, wanted: &[(RecordId, Why)]) -> Result<Vec<Result<(), NotDeleted>>, Fault> {
@@ -262,7 +278,7 @@ pub(crate) async fn lift_hold(
     let references = vec![Reference { relation: Relation::About, record: hold }];
     let lifted = share::keep(node, HoldLifted { by: caller.officer.clone(), reason }, references).await?;
     Ok(match lifted {
-        Ok(id) => Ok((id, run_waiting(node).await?)),
+        Ok(id) => Ok((id, run_waiting(node, Some(caller)).await?)),
         Err(no) => Err(no),
     })
 }
@@ -282,10 +298,10 @@ pub(crate) struct Overdue {
     since_ms: u64,
 }
 
-/// The retractions and corrections that are not answered in time, the oldest first.
-pub(crate) async fn overdue(node: &Arc<Node>) -> Result<Vec<Overdue>, Fault> {
+/// The retractions and corrections that are not answered in time, the oldest first; of those the ones that a caller may list.
+pub(crate) async fn overdue(node: &Arc<Node>, caller: Option<&Caller>) -> Result<Vec<Overdue>, Fault> {
     let before_ms = clock::now_ms().saturating_sub(node.config.retention.answer_days.saturating_mul(86_400_000));
-    node.read(move |reader| {
+    let found = node.read(move |reader| {
         let mut found = Vec::new();
         for kind in ["retraction", "correction"] {
             let rows = reader.rows(track::NAME, &[], Some(("unanswered", kind)));
@@ -299,18 +315,21 @@ pub(crate) async fn overdue(node: &Arc<Node>) -> Result<Vec<Overdue>, Fault> {
                 since_ms: row.time_ms,
             }));
         }
-        found.sort_by_key(|overdue| overdue.since_ms);
-        found.truncate(LISTED_MAX);
         Ok(found)
-    })
-    .await
+    });
+    let mut found: Vec<Overdue> = found.await?;
+    let told = listed(node, caller, found.iter().map(|overdue| overdue.record).collect()).await?;
+    found.retain(|overdue| told.contains(&overdue.record));
+    found.sort_by_key(|overdue| overdue.since_ms);
+    found.truncate(LISTED_MAX);
+    Ok(found)
 }
 
 /// Deletes what is due, as long as the node runs.
 pub(crate) async fn keep_up(node: Arc<Node>) {
     let mut last_run: Option<Instant> = None;
     loop {
-        if let Err(fault) = run_waiting(&node).await {
+        if let Err(fault) = run_waiting(&node, None).await {
             tracing::warn!(%fault, "what waits to be deleted has to wait longer");
         }
         if last_run.is_none_or(|at| at.elapsed() >= RUN_EVERY) {
@@ -326,13 +345,13 @@ pub(crate) async fn keep_up(node: Arc<Node>) {
 
 async fn daily(node: &Arc<Node>) {
     if node.config.retention.automatic {
-        match run(node).await {
+        match run(node, None).await {
             Ok(done) if done.deleted > 0 => tracing::info!(deleted = done.deleted, "deleted what is past its expiry"),
             Ok(_) => {}
             Err(fault) => tracing::warn!(%fault, "what is past its expiry could not be deleted"),
         }
     }
-    match overdue(node).await {
+    match overdue(node, None).await {
         Ok(late) if !late.is_empty() => {
             tracing::warn!(answers = late.len(), "retractions or corrections are not answered in time");
         }
@@ -341,8 +360,13 @@ async fn daily(node: &Arc<Node>) {
     }
 }
 
-/// Calls back for all that waits, and for each record with a date that has come.
-fn each_due(reader: &Reader, now_s: u64, tell: &mut dyn FnMut(Due)) -> Result<(), mufakat_store::Error> {
+/// Calls back for all that waits, and for each record with a date that has come, of these classes if some are named.
+fn each_due(
+    reader: &Reader,
+    now_s: u64,
+    classes: Option<&[ClassNumber]>,
+    tell: &mut dyn FnMut(Due),
+) -> Result<(), mufakat_store::Error> {
     let mut after: Option<Vec<u8>> = None;
     loop {
         let page = Page {
@@ -350,7 +374,7 @@ fn each_due(reader: &Reader, now_s: u64, tell: &mut dyn FnMut(Due)) -> Result<()
             after: after.as_deref(),
             limit: ROWS_AT_ONCE,
             facets: &[],
-            classes: None,
+            classes,
             newest_first: false,
         };
         let rows = reader.view_page(&page)?;

@@ -3,7 +3,7 @@
 use axum::extract::FromRequestParts;
 use http::StatusCode;
 use http::request::Parts;
-use mufakat_record::{Act, Digest, How, OfficerId, Role, Tlp};
+use mufakat_record::{Act, Digest, How, OfficerId, RecordId, Role, Tlp};
 
 use crate::http::api::problem::Problem;
 
@@ -26,6 +26,8 @@ pub(crate) enum Via {
 pub(crate) struct Caller {
     /// The officer; nobody for the agency's own programs at the socket.
     pub(crate) officer: Option<OfficerId>,
+    /// The grant under which the officer was let in.
+    pub(crate) grant: Option<RecordId>,
     /// What the officer may act as.
     pub(crate) roles: Vec<Role>,
     /// The narrowest label that the officer is cleared for.
@@ -43,6 +45,7 @@ impl Caller {
     pub(crate) fn operator() -> Self {
         Self {
             officer: None,
+            grant: None,
             roles: Role::ALL.iter().map(|(role, _)| *role).collect(),
             clearance: Tlp::Red,
             purposes: Vec::new(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mufakat_record::RecordId;
 use mufakat_store::{ClassNumber, Error, Queries};
 
 use super::Caller;
@@ -19,4 +20,19 @@ pub(crate) fn classes(
     let chain = directory.chain();
     let standing = Standing { me: &node.me, register: chain.current(), register_hash: chain.hash() };
     node.gate.classes(caller, action, standing, |after| store.classes(after))
+}
+
+/// Those of some records that are of one of these classes.
+pub(crate) fn seen(
+    store: &impl Queries,
+    classes: &[ClassNumber],
+    records: &[RecordId],
+) -> Result<Vec<RecordId>, Error> {
+    let mut seen = Vec::new();
+    for record in records {
+        if classes.binary_search(&store.class_of(record)?).is_ok() {
+            seen.push(*record);
+        }
+    }
+    Ok(seen)
 }

@@ -43,8 +43,15 @@ pub(crate) struct Address(pub(crate) IpAddr);
 pub(crate) enum Ticket {
     /// A session, by the hash of its secret.
     Session(Digest),
-    /// A token, by its record.
-    Token(OfficerId, RecordId),
+    /// A token.
+    Token {
+        /// Whose it is.
+        officer: OfficerId,
+        /// The grant under which the request was let in; what is answered ends when another counts.
+        grant: RecordId,
+        /// The record of the token.
+        token: RecordId,
+    },
 }
 
 /// Lets a request in, or answers that nobody is signed in. What is answered over a while ends when its ground is gone.
@@ -117,6 +124,7 @@ fn let_in(desk: &Desk, headers: &HeaderMap, address: IpAddr) -> Result<(Caller, 
     let purpose = purpose_of(headers, &officer)?;
     let caller = Caller {
         officer: Some(officer.id.clone()),
+        grant: Some(officer.grant),
         roles: officer.roles.clone(),
         clearance: officer.clearance,
         purposes: officer.purposes.clone(),
@@ -163,7 +171,7 @@ fn by_token(desk: &Desk, authorization: &HeaderValue) -> Found {
     let hash = desk.hash(&secret);
     let (officer, held) = desk.officers(|officers| officers.by_key(&Key::Secret(hash)))?;
     let Means::Token { scopes, expires, .. } = held.means else { return None };
-    let ticket = Ticket::Token(officer.id.clone(), held.id);
+    let ticket = Ticket::Token { officer: officer.id.clone(), grant: officer.grant, token: held.id };
     (desk.now_s() < expires).then_some((officer, ticket, Via::Token { scopes }))
 }
 
@@ -207,9 +215,9 @@ impl Desk {
                 let session = self.sessions().find(hash, Instant::now()).cloned();
                 session.is_some_and(|session| self.stands(&session))
             }
-            Ticket::Token(officer, credential) => {
-                let officer = self.officer(officer).filter(|officer| officer.active);
-                officer.is_some_and(|officer| match officer.credential(credential).map(|held| &held.means) {
+            Ticket::Token { officer, grant, token } => {
+                let officer = self.officer(officer).filter(|officer| officer.active && officer.grant == *grant);
+                officer.is_some_and(|officer| match officer.credential(token).map(|held| &held.means) {
                     Some(Means::Token { expires, .. }) => self.now_s() < *expires,
                     _ => false,
                 })

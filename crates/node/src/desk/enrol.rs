@@ -4,14 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use mufakat_record::kinds::credential::{Credential, LABEL_BYTES_MAX, Means};
-use mufakat_record::{OfficerId, RecordId};
+use mufakat_record::{How, OfficerId, RecordId};
 use serde_json::{Value, json};
 use webauthn_rs::prelude::RegisterPublicKeyCredential;
 
 use super::officers::{Held, Key, Officer, user_handle};
 use super::passkeys::{failed, may_begin, may_try, not_set_up, remember, take};
 use super::secret::{Secret, Use};
-use super::state::{Ceremony, alone, put};
+use super::state::{Ceremony, alone, note_session, put};
 use crate::http::api::problem::Problem;
 use crate::node::Node;
 use crate::share::NotShared;
@@ -53,7 +53,8 @@ pub(crate) async fn give(
     put(node, &alone, officer, credential).await?.map_err(NotEnrolled::NotShared)
 }
 
-/// Makes the secret of a one-time link for an officer.
+/// Makes the secret of a one-time link for an officer. Where the officer can sign in already it gives somebody another way into that
+/// officer's place, which is noted before the secret is told.
 pub(crate) async fn invite(
     node: &Arc<Node>,
     officer: &OfficerId,
@@ -63,7 +64,12 @@ pub(crate) async fn invite(
     let secret = Secret::fresh(Use::Invitation);
     let expires = node.desk.now_s().saturating_add(valid_s);
     let means = Means::Invitation { secret: node.desk.hash(&secret), expires };
-    let id = give(node, officer, means, by).await?;
+    let id = give(node, officer, means, by.clone()).await?;
+    let enters = |held: &Held| !matches!(held.means, Means::Invitation { .. });
+    if node.desk.officer(officer).is_some_and(|officer| officer.credentials.iter().any(enters)) {
+        let by = by.as_ref().map_or("the operator", OfficerId::as_str);
+        note_session(node, How::Operation, officer, format!("invite_officer {id} by {by}")).await?;
+    }
     Ok((id, secret, expires))
 }
 

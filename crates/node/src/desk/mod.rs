@@ -32,7 +32,7 @@ mod uses;
 
 pub(crate) use caller::{Caller, Via};
 pub(crate) use ceremonies::CEREMONY_MAX;
-pub(crate) use classes::classes;
+pub(crate) use classes::{classes, seen};
 pub(crate) use door::{Address, COOKIE, OIDC_COOKIE, Ticket, authenticate, cookie, guard};
 pub(crate) use enrol::{NotEnrolled, begin_registration, finish_registration, give, invite};
 pub(crate) use listen::{know, listen};

@@ -355,11 +355,18 @@ fn refuses_unasked(entry: &Entry, step: &Step) -> bool {
     invalid && entry.is_open() && !entry.steps.iter().any(|line| matches!(line.says, Step::ClarificationAsked { .. }))
 }
 
-/// Earlier requests of this agency on the same subject as this one.
-pub(crate) async fn duplicates(node: &Arc<Node>, request: Option<RecordId>) -> Result<Vec<RecordId>, Fault> {
+/// Earlier requests of this agency on the same subject as this one, of those that the caller may list.
+pub(crate) async fn duplicates(
+    node: &Arc<Node>,
+    caller: &Caller,
+    request: Option<RecordId>,
+) -> Result<Vec<RecordId>, Fault> {
     let Some(id) = request else { return Ok(Vec::new()) };
     let found = find(node, id).await?.and_then(|(_, entries)| entries.into_iter().next());
-    Ok(found.map(|entry| entry.duplicates).unwrap_or_default())
+    let (reading, caller) = (Arc::clone(node), caller.clone());
+    let earlier = found.map(|entry| entry.duplicates).unwrap_or_default();
+    node.read(move |reader| super::seen(reader, &super::classes(&reading, &caller, Action::List, reader)?, &earlier))
+        .await
 }
 
 /// The key under which an escalation is submitted, so that it is made once whatever happens between two looks.

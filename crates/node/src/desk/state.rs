@@ -243,7 +243,7 @@ pub(crate) async fn end_sessions(node: &Arc<Node>, officer: &OfficerId) {
     end_of(node, ended).await;
 }
 
-/// Notes in the ledger that an officer signed in or out, or that somebody failed to.
+/// Notes in the ledger that an officer signed in or out, that somebody failed to, or was given another way to.
 pub(super) async fn note_session(node: &Arc<Node>, how: How, officer: &OfficerId, note: String) -> Result<(), Fault> {
     let known = node.desk.officer(officer);
     let act = Act {

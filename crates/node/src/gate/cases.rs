@@ -242,6 +242,7 @@ impl Case {
         let officer = self.officer.clone().map_or_else(|| "somebody".parse(), Ok);
         Ok(Caller {
             officer: Some(officer.map_err(|_| "no name for an officer".to_owned())?),
+            grant: None,
             roles: roles?,
             clearance: self.clearance.unwrap_or(Tlp::Red),
             purposes: self.purposes.clone(),

@@ -38,7 +38,9 @@ pub(crate) struct Explanation {
 /// Explains a decision.
 pub(crate) fn explain(policies: &Policies, request: &Request<'_>) -> Explanation {
     let Decision { allow, rule, why, hidden } = super::decide(policies, request);
-    let found = ask::Question::about_record(request).and_then(|question| question.ask(policies));
+    // Whoever may not read is refused by the rules on reading.
+    let asked = request.presupposes().filter(|_| hidden).unwrap_or(*request);
+    let found = ask::Question::about_record(&asked).and_then(|question| question.ask(policies));
     let rules = match &found {
         Ok(found) if rule != RULE_FAILED => found.rules.iter(),
         _ => [].iter(),

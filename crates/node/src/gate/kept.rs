@@ -19,7 +19,8 @@ pub(super) struct Kept(Mutex<HashMap<[u8; 32], Decision>>);
 impl Kept {
     /// The decision on a question, made now if it was not made before.
     pub(super) fn decide(&self, policies: &Policies, request: &Request<'_>) -> Decision {
-        if !policies.is_timeless(request.action.name()) {
+        let actions = [Some(request.action), request.presupposes().map(|reading| reading.action)];
+        if !actions.into_iter().flatten().all(|action| policies.is_timeless(action.name())) {
             return super::decide(policies, request);
         }
         let key = key(policies, request);

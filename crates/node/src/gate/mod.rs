@@ -174,6 +174,12 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// What it takes first: who passes a record on or takes it out of the system reads it.
+    pub(crate) fn presupposes(&self) -> Option<Self> {
+        let reads = matches!(self.action, Action::Forward { .. } | Action::Export);
+        reads.then_some(Self { action: Action::Read, ..*self })
+    }
+
     fn has(&self, code: Code) -> bool {
         self.handling.codes.as_ref().is_some_and(|codes| codes.contains(&code))
     }
@@ -240,6 +246,8 @@ pub struct Gate {
     kept: kept::Kept,
     /// Held by whoever changes the policy.
     pub(crate) changing: tokio::sync::Mutex<()>,
+    /// Held by whoever compares two policies.
+    pub(crate) comparing: tokio::sync::Mutex<()>,
 }
 
 impl Gate {
@@ -250,6 +258,7 @@ impl Gate {
             cache: classes::Cache::default(),
             kept: kept::Kept::default(),
             changing: tokio::sync::Mutex::default(),
+            comparing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -287,18 +296,16 @@ impl Gate {
 
 /// Decides under a policy set, which need not be the one in force.
 pub(crate) fn decide(policies: &Policies, request: &Request<'_>) -> Decision {
-    let mut decision = on_record(policies, request);
-    if !decision.allow {
-        // What one may not read does not exist for one, whatever one wants to do with it. What is not yet released has no reader.
-        decision.hidden = match request.action {
-            Action::Release { .. } => false,
-            Action::List | Action::Search | Action::Read => true,
-            Action::Forward { .. } | Action::Export => {
-                !on_record(policies, &Request { action: Action::Read, ..*request }).allow
-            }
-        };
+    // What one may not read does not exist for one, whatever one wants to do with it. What is not yet released has no reader.
+    if let Some(reading) = request.presupposes() {
+        let read = decide(policies, &reading);
+        if !read.allow {
+            return read;
+        }
     }
-    decision
+    let decision = on_record(policies, request);
+    let seeing = matches!(request.action, Action::List | Action::Search | Action::Read);
+    Decision { hidden: seeing && !decision.allow, ..decision }
 }
 
 fn on_record(policies: &Policies, request: &Request<'_>) -> Decision {

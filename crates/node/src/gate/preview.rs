@@ -105,6 +105,7 @@ fn of_role(policies: &Policies, request: &Request<'_>, role: Role) -> RoleVerdic
     let officer = Caller {
         // No purpose is said and any may be acted for; what an officer's own grant adds is not known here.
         officer: None,
+        grant: None,
         roles: vec![role],
         clearance: Tlp::Red,
         purposes: Vec::new(),

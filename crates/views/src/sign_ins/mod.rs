@@ -3,7 +3,8 @@
 //! - Key: the index of the leaf, 8 bytes, big-endian.
 //! - Record: the hash of the officer's pseudonym.
 //! - Facets: `officer`, `how`.
-//! - Body: `officer`, `role`, `how` (`sign-in`, `sign-in-failed`, `sign-out`), `note` (by which means, or why), `at_ms`.
+//! - Body: `officer`, `role`, `how` (`sign-in`, `sign-in-failed`, `sign-out`, `operation`), `note` (by which means, or why), `at_ms`.
+//!   An `operation` is a one-time link for an officer who can sign in already; the note says which, and who made it.
 
 use mufakat_record::{RecordId, sha256};
 use serde_json::json;

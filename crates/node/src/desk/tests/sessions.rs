@@ -114,6 +114,14 @@ async fn what_is_still_being_answered_ends_with_its_ground() {
     ends(by_token).await;
     stage.done(Method::POST, "/api/v1/officers/d3-night/revoke", json!({ "reason": REASON })).await;
     ends(by_session).await;
+
+    // The grant is narrowed: the token goes on, and what it was answered under the other grant does not.
+    stage.grant("d4-day", &["auditor"]).await;
+    let (token, _) = stage.token("d4-day", 600).await;
+    let by_token = stream(&program(token.clone())).await;
+    stage.grant("d4-day", &["analyst"]).await;
+    ends(by_token).await;
+    assert!(is_in(&mut program(token)).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -230,6 +230,11 @@ async fn grants_are_checked_and_nobody_grants_oneself() {
     let (status, problem) = admin.post("/api/v1/officers/chief/revoke", &json!({ "reason": "EXERCISE" })).await;
     assert_eq!((status, &problem["reason"]), (StatusCode::FORBIDDEN, &json!("own-grant")));
 
+    // Nor does one make a link for oneself, which would outlive what one signed in with.
+    let (own, valid) = ("/api/v1/officers/chief/invitations", json!({ "valid_s": 60 }));
+    let (status, problem) = admin.post(own, &valid).await;
+    assert_eq!((status, &problem["reason"]), (StatusCode::FORBIDDEN, &json!("own-grant")));
+
     let (status, granted) = admin.ask(Method::PUT, "/api/v1/officers/d3-night", &grant(&["analyst", "analyst"])).await;
     assert_eq!(status, StatusCode::CREATED, "{granted}");
     let shown = stage.look("/api/v1/officers/d3-night").await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::authenticator::Authenticator;
 use super::stage::{Browser, Stage, grant};
 use crate::desk::secret::{Secret, Use};
 
@@ -107,6 +108,42 @@ async fn an_officer_has_tokens_of_ones_own_and_no_others() {
     let missing = json!({ "officer": "nobody", "label": "EXERCISE", "valid_s": 60 });
     assert_eq!(stage.socket(Method::POST, "/api/v1/tokens", &missing).await.0, StatusCode::NOT_FOUND);
     assert_eq!(stage.socket(Method::POST, "/api/v1/tokens", &asked).await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_of_an_administrator_makes_nobody_an_officer() {
+    let stage = Stage::start("vn-police").await;
+    let (_, mut chief) = stage.signed_in("chief", &["administrator"]).await;
+    stage.grant("d3-night", &["supervisor"]).await;
+    let (token, _) = stage.token("chief", 600).await;
+    let mut stolen = Browser { token: Some(token), origin: None, cookies: Vec::new(), ..chief.clone() };
+    let valid = json!({ "valid_s": 60 });
+    let by_token = (StatusCode::FORBIDDEN, json!("not-by-token"));
+    for officer in ["d3-night", "nobody"] {
+        let (status, problem) = stolen.post(&format!("/api/v1/officers/{officer}/invitations"), &valid).await;
+        assert_eq!((status, problem["reason"].clone()), by_token, "{officer}");
+        let path = format!("/api/v1/officers/{officer}");
+        let (status, problem) = stolen.ask(Method::PUT, &path, &grant(&["administrator"])).await;
+        assert_eq!((status, problem["reason"].clone()), by_token, "{officer}");
+    }
+    assert_eq!(stolen.post("/api/v1/officers/chief/invitations", &valid).await.0, StatusCode::FORBIDDEN);
+
+    // A person makes links for others. The first is an enrolment; with the next the officer's place has two ways in, and that is
+    // noted.
+    let noted = async |stage: &Stage| {
+        let noted = stage.sign_ins().await.into_iter().filter(|(_, how, _)| how == "operation");
+        noted.map(|(officer, _, note)| (officer, note)).collect::<Vec<_>>()
+    };
+    let link = "/api/v1/officers/d3-night/invitations";
+    let (status, first) = chief.post(link, &valid).await;
+    assert_eq!(status, StatusCode::CREATED, "{first}");
+    assert_eq!(noted(&stage).await, []);
+    let mut passkey = Authenticator::new(stage.origin());
+    let registered = stage.browser().register(&mut passkey, first["secret"].as_str().unwrap()).await;
+    assert_eq!(registered.0, StatusCode::CREATED);
+    let (_, second) = chief.post(link, &valid).await;
+    let note = format!("invite_officer {} by chief", second["id"].as_str().unwrap());
+    assert_eq!(noted(&stage).await, [("d3-night".to_owned(), note)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -25,7 +26,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::problem::{Problem, wrong_json};
-use crate::desk::Caller;
+use crate::desk::{Caller, Ticket};
 use crate::node::Node;
 use crate::share::{Envelope, NotShared, share};
 use crate::writer::Fault;
@@ -52,25 +53,45 @@ const ANSWER_BYTES: usize = 96;
     responses((status = 200, description = "A line for each: its number and the record's id, or an error.",
         body = String, content_type = "application/x-ndjson"))
 )]
-pub(super) async fn share_records(State(node): State<Arc<Node>>, caller: Caller, body: Body) -> Response {
+pub(super) async fn share_records(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    ticket: Option<Extension<Ticket>>,
+    body: Body,
+) -> Response {
     let (answers, answered) = mpsc::channel(GROUPS_MAX);
     let lines = Lines::new(node.config.limits.api_body_bytes_max);
+    let caller = LetIn { caller, ticket: ticket.map(|Extension(ticket)| ticket) };
     tokio::spawn(run(node, caller, body.into_data_stream(), lines, answers));
     let answers = stream::unfold(answered, async |mut answered| answered.recv().await.map(|next| (next, answered)));
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(answers)).into_response()
 }
 
-/// The node stops before everything was answered. The answer is broken off, so that nobody takes it for the whole; who
+/// Who shares, and by what that one was let in; by nothing at the socket.
+#[derive(Clone)]
+struct LetIn {
+    caller: Caller,
+    ticket: Option<Ticket>,
+}
+
+impl LetIn {
+    /// Whether what let the request in still does.
+    fn stands(&self, node: &Node) -> bool {
+        self.ticket.as_ref().is_none_or(|ticket| node.desk.still(ticket))
+    }
+}
+
+/// The node stops, or what let the request in has ended, before everything was answered. The answer is broken off, so that nobody takes it for the whole; who
 /// sends with keys sends the rest again.
 #[derive(Debug, thiserror::Error)]
-#[error("the node is stopping")]
+#[error("the node is stopping, or the caller is no longer let in")]
 struct BrokenOff;
 
 type Answers = mpsc::Sender<io::Result<Bytes>>;
 type Groups = VecDeque<JoinHandle<Result<Vec<u8>, BrokenOff>>>;
 
 /// Reads lines, starts groups and answers them, until all is answered, the caller goes away, or the node stops.
-async fn run(node: Arc<Node>, caller: Caller, mut body: BodyDataStream, mut lines: Lines, answers: Answers) {
+async fn run(node: Arc<Node>, caller: LetIn, mut body: BodyDataStream, mut lines: Lines, answers: Answers) {
     let (mut group, mut under_way) = (Group::first(), Groups::new());
     let (mut ended, mut stopping) = (false, false);
     loop {
@@ -120,13 +141,18 @@ async fn first_of(under_way: &mut Groups) -> Result<Vec<u8>, BrokenOff> {
 }
 
 /// Shares a group, and gives the lines of the answer.
-async fn share_group(node: Arc<Node>, caller: Caller, group: Group) -> Result<Vec<u8>, BrokenOff> {
+async fn share_group(node: Arc<Node>, let_in: LetIn, group: Group) -> Result<Vec<u8>, BrokenOff> {
     let mut wait = RETRY_WAIT_MIN;
     loop {
+        // Nothing is shared any more for whom the door is shut, however much was sent before.
+        if !let_in.stands(&node) {
+            return Err(BrokenOff);
+        }
+        let caller = &let_in.caller;
         // The lines are kept, not the envelopes: reading them again is rare, and cheaper than a copy of each.
         let (mut envelopes, unread) = group.read();
-        envelopes.iter_mut().for_each(|envelope| envelope.own_key(&caller));
-        let shared = if envelopes.is_empty() { Ok(Vec::new()) } else { share(&node, &caller, envelopes).await };
+        envelopes.iter_mut().for_each(|envelope| envelope.own_key(caller));
+        let shared = if envelopes.is_empty() { Ok(Vec::new()) } else { share(&node, caller, envelopes).await };
         let mut outcomes = match shared {
             Ok(outcomes) => outcomes.into_iter(),
             Err(Fault::Overloaded) => {

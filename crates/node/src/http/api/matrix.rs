@@ -21,7 +21,7 @@ const OFFICER: &str = "d3-night";
 /// When everything in the table happens, in seconds since 1970.
 const NOW_S: u64 = 1_800_000_000;
 
-fn agency(name: &str) -> AgencyId {
+pub(super) fn agency(name: &str) -> AgencyId {
     name.parse().unwrap()
 }
 
@@ -29,6 +29,7 @@ fn agency(name: &str) -> AgencyId {
 fn officer(role: Role) -> Caller {
     Caller {
         officer: Some(OFFICER.parse().unwrap()),
+        grant: None,
         roles: vec![role],
         clearance: Tlp::Red,
         purposes: Vec::new(),
@@ -42,7 +43,7 @@ fn callers() -> Vec<Caller> {
     std::iter::once(Caller::operator()).chain(Role::ALL.iter().map(|(role, _)| officer(*role))).collect()
 }
 
-fn register() -> RegisterVersion {
+pub(super) fn register() -> RegisterVersion {
     let member = |name: &str| Agency {
         id: agency(name),
         party: agency(name),

@@ -149,6 +149,7 @@ async fn grant(
 ) -> Result<Response, Problem> {
     let officer = officer_in(&officer)?;
     not_oneself(&caller, &officer)?;
+    by_a_person(&caller)?;
     let Grant { name, mut roles, clearance, mut purposes, active } = asked;
     roles.sort_unstable();
     roles.dedup();
@@ -181,7 +182,8 @@ struct Invite {
     valid_s: u64,
 }
 
-/// Makes a one-time link with which the officer gives the node a passkey or an account.
+/// Makes a one-time link with which the officer gives the node a passkey or an account. Whoever uses it is the officer, so another
+/// person makes it; one for an officer who can sign in already is noted among the sign-ins.
 #[utoipa::path(post, path = "/api/v1/officers/{officer}/invitations", operation_id = "invite_officer", tag = "officers",
     params(("officer" = String, Path, description = "the pseudonym")), request_body = Invite,
     responses((status = 201, description = "the `secret`, shown once, and the `link` with it", body = Value)))]
@@ -192,6 +194,8 @@ async fn invite(
     Json(asked): Json<Invite>,
 ) -> Result<Response, Problem> {
     let officer = officer_in(&officer)?;
+    not_oneself(&caller, &officer)?;
+    by_a_person(&caller)?;
     within(asked.valid_s, INVITATION_S_MAX)?;
     let (id, secret, expires) = desk::invite(&node, &officer, asked.valid_s, caller.officer).await?;
     let secret = secret.text();
@@ -352,12 +356,12 @@ async fn create_token(
     Ok((StatusCode::CREATED, axum::Json(answer)).into_response())
 }
 
-/// A token makes no other: whoever steals one has it for its time only.
+/// A token makes no other, no grant and no one-time link: whoever steals one has it for its time only.
 fn by_a_person(caller: &Caller) -> Result<(), Problem> {
     if !matches!(caller.via, Via::Token { .. }) {
         return Ok(());
     }
-    Err(Problem::new(StatusCode::FORBIDDEN, "not-by-token", "tokens are made by people"))
+    Err(Problem::new(StatusCode::FORBIDDEN, "not-by-token", "grants, one-time links and tokens are made by people"))
 }
 
 /// Takes a token back: one of the caller's own, or at the socket any.

@@ -1,7 +1,9 @@
 //! Idempotency keys: a request that is sent again with its key is carried out once, and answered the same
 //! (draft-ietf-httpapi-idempotency-key-header).
 //!
-//! A key belongs to its officer and its operation. The request is carried out to its end even if the caller leaves meanwhile, so
+//! A key belongs to its officer, under one grant, and to its operation. Kept is what came of a request that made something (201):
+//! ids, and no content. Whatever only shows something is done again, past the gate and into the ledger, and what shows a secret
+//! takes no key. The request is carried out to its end even if the caller leaves meanwhile, so
 //! that whoever comes back with the key learns what became of it. Answers are kept in memory; what must hold over a restart,
 //! sharing a report, is kept by the store as well, under the same key.
 
@@ -16,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt;
-use mufakat_record::{Digest, OfficerId};
+use mufakat_record::{Digest, OfficerId, RecordId};
 
 use super::openapi::Operation;
 use super::problem::{Problem, read_in_time};
@@ -33,10 +35,23 @@ const KEPT_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 /// The largest answer that is kept, in bytes.
 const ANSWER_BYTES_MAX: u64 = 16 << 10;
 /// The operations whose bodies go by without being held, so that nobody can tell whether they are the same.
-pub(super) const STREAMED: [&str; 3] = ["share_records", "attach_file", "import_parcels"];
+const STREAMED: [&str; 3] = ["share_records", "attach_file", "import_parcels"];
+/// The operations whose answers have a secret that is shown once.
+const SECRET: [&str; 3] = ["create_token", "invite_agency", "invite_officer"];
 
-/// Who a key belongs to, for what, and the key.
-type Name = (Option<OfficerId>, Operation, String);
+/// Who a key belongs to and under which grant, for what, and the key.
+type Name = (Option<OfficerId>, Option<RecordId>, Operation, String);
+
+/// Why an operation takes no key; nothing when it takes one.
+pub(super) fn no_key(operation: &str) -> Option<&'static str> {
+    if STREAMED.contains(&operation) {
+        Some("`Idempotency-Key` does nothing here: what goes by is not held")
+    } else if SECRET.contains(&operation) {
+        Some("`Idempotency-Key` does nothing here: the answer has a secret, which is shown once and not kept")
+    } else {
+        None
+    }
+}
 
 /// What became of a request.
 enum Kept {
@@ -117,12 +132,13 @@ async fn carried_out(once: Once, request: Request, next: Next) -> Result<Respons
     if *request.method() != Method::POST {
         return Ok(next.run(request).await);
     }
-    if STREAMED.contains(&operation.id()) {
-        return Err(Problem::malformed("`Idempotency-Key` does nothing here: what goes by is not held"));
+    if let Some(why) = no_key(operation.id()) {
+        return Err(Problem::malformed(why));
     }
     let key = read_key(key)?;
-    let officer = request.extensions().get::<Caller>().and_then(|caller| caller.officer.clone());
-    let name = (officer, operation, key);
+    let caller = request.extensions().get::<Caller>();
+    let (officer, grant) = caller.map_or((None, None), |caller| (caller.officer.clone(), caller.grant));
+    let name = (officer, grant, operation, key);
     let (parts, body) = request.into_parts();
     let mut head = Request::new(());
     *head.extensions_mut() = parts.extensions.clone();
@@ -171,10 +187,11 @@ struct UnderWay {
 }
 
 impl UnderWay {
-    /// Keeps the answer if something was done; what was refused may be tried again under the same key.
+    /// Keeps the answer if something was made; what was refused may be tried again under the same key, and what was looked at is
+    /// looked at again.
     async fn keep(self, response: Response) -> Response {
         let small = response.body().size_hint().exact().is_some_and(|size| size <= ANSWER_BYTES_MAX);
-        if !response.status().is_success() || !small {
+        if response.status() != StatusCode::CREATED || !small {
             return response;
         }
         let (parts, body) = response.into_parts();
@@ -222,14 +239,17 @@ mod tests {
         once: Once,
         done: Arc<AtomicUsize>,
         gate: Arc<Notify>,
+        grant: RecordId,
+        operation: &'static str,
     }
 
     impl Stage {
         fn new() -> Self {
-            Self { once: Once::default(), done: Arc::default(), gate: Arc::default() }
+            let (grant, operation) = (RecordId([1; 32]), "share_record");
+            Self { once: Once::default(), done: Arc::default(), gate: Arc::default(), grant, operation }
         }
 
-        /// Answers with the number of the request that was carried out; waits on `slow` and refuses `no`.
+        /// Answers with the number of the request that was carried out; waits on `slow`, refuses `no` and makes nothing on `look`.
         fn router(&self, officer: &str) -> Router {
             let (done, gate) = (Arc::clone(&self.done), Arc::clone(&self.gate));
             let handler = move |body: String| async move {
@@ -240,15 +260,17 @@ mod tests {
                 if body == "no" {
                     Err(Problem::refused("no", "EXERCISE"))
                 } else {
-                    Ok((StatusCode::CREATED, number.to_string()))
+                    let status = if body == "look" { StatusCode::OK } else { StatusCode::CREATED };
+                    Ok((status, number.to_string()))
                 }
             };
-            let caller = Caller { officer: Some(officer.parse().unwrap()), ..Caller::operator() };
+            let officer = Some(officer.parse().unwrap());
+            let caller = Caller { officer, grant: Some(self.grant), ..Caller::operator() };
             Router::new()
                 .route("/", post(handler))
                 .layer(from_fn_with_state(self.once.clone(), once))
                 .layer(DefaultBodyLimit::max(100))
-                .layer(Extension(Operation::named("share_record")))
+                .layer(Extension(Operation::named(self.operation)))
                 .layer(Extension(caller))
         }
 
@@ -276,6 +298,25 @@ mod tests {
         assert_eq!(stage.ask("d3-night", "three", "yes").await, created("4"));
         assert_eq!(stage.ask("d3-night", &"k".repeat(KEY_BYTES_MAX + 1), "a").await.0, StatusCode::BAD_REQUEST);
         assert_eq!(stage.ask("d3-night", "four", &"x".repeat(101)).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[tokio::test]
+    async fn what_shows_something_is_done_again() {
+        let mut stage = Stage::new();
+        assert_eq!(stage.ask("d3-night", "one", "look").await, (StatusCode::OK, "0".to_owned()));
+        assert_eq!(stage.ask("d3-night", "one", "look").await, (StatusCode::OK, "1".to_owned()));
+        assert!(stage.once.answers().kept.is_empty());
+        // Under another grant nothing of the time before is told.
+        assert_eq!(stage.ask("d3-night", "two", "a").await.1, "2");
+        assert_eq!(stage.ask("d3-night", "two", "a").await.1, "2");
+        stage.grant = RecordId([2; 32]);
+        assert_eq!(stage.ask("d3-night", "two", "a").await.1, "3");
+        // A secret is shown once.
+        for operation in SECRET.into_iter().chain(STREAMED) {
+            stage.operation = operation;
+            assert_eq!(stage.ask("d3-night", "three", "a").await.0, StatusCode::BAD_REQUEST, "{operation}");
+        }
+        assert_eq!(stage.done.load(Ordering::Relaxed), 4);
     }
 
     #[tokio::test]

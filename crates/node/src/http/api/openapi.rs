@@ -137,9 +137,12 @@ fn completed(mut api: OpenApi) -> OpenApi {
     whole.build()
 }
 
-/// Whether a request to this operation may be sent again with a key.
+/// Whether a request to this operation may be sent again with a key: it makes something, and its answer can be kept.
 fn takes_key(operation: &Described) -> bool {
-    operation.operation_id.as_ref().is_some_and(|id| !once::STREAMED.contains(&id.as_str()))
+    let makes = operation.responses.responses.contains_key(StatusCode::CREATED.as_str());
+    // Who has not signed in has no keys.
+    let signed_in = operation.security.is_none();
+    makes && signed_in && operation.operation_id.as_ref().is_some_and(|id| once::no_key(id).is_none())
 }
 
 fn key_parameter() -> Parameter {
@@ -276,6 +279,21 @@ mod tests {
             let told: BTreeSet<_> = told.filter_map(Value::as_str).collect();
             let stands = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
             assert_eq!(told, stands.collect(), "{id}");
+        }
+    }
+
+    #[test]
+    fn what_makes_something_and_shows_no_secret_takes_a_key() {
+        let document = document();
+        let takes_key = |wanted: &str| {
+            let (_, _, operation) = all(&document).into_iter().find(|(_, _, o)| o["operationId"] == wanted).unwrap();
+            operation["parameters"].as_array().is_some_and(|all| all.iter().any(|p| p["name"] == "Idempotency-Key"))
+        };
+        assert!(
+            ["share_record", "ask_request", "place_hold", "grant_officer"].map(takes_key) == [true, true, true, false]
+        );
+        for no in ["make_subject_file", "preview_draft", "create_token", "invite_officer", "finish_sign_in"] {
+            assert!(!takes_key(no), "{no}");
         }
     }
 

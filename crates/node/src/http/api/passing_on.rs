@@ -12,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Id, Json, Problem};
+use super::records::may_read;
 use crate::desk::Caller;
 use crate::node::Node;
 use crate::passing_on;
@@ -51,6 +52,7 @@ async fn forward_record(
     Id(id): Id,
     Json(asked): Json<Forward>,
 ) -> Result<(StatusCode, axum::Json<Forwarded>), Problem> {
+    may_read(&node, &caller, id).await?;
     let records = passing_on::forward(&node, &caller, id, asked.to, asked.note).await??;
     Ok((StatusCode::CREATED, axum::Json(Forwarded { records })))
 }
@@ -91,6 +93,7 @@ async fn permit_record(
     let Permit { mut forward_to, evidence, note } = asked;
     forward_to.sort();
     forward_to.dedup();
+    may_read(&node, &caller, id).await?;
     let directory = node.directory();
     if let Some(stranger) = forward_to.iter().find(|to| directory.chain().member(to).is_none()) {
         return Err(Problem::refused("unknown-recipient", format!("{stranger} is no agency of the register")));

@@ -1,13 +1,15 @@
 //! The agency's policy: shown, explained, compared, proposed and approved.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use http::StatusCode;
 use mufakat_record::kinds::approval::Decision as Said;
 use mufakat_record::kinds::policy_set::{PolicyFile, PolicySet};
-use mufakat_record::{AgencyId, Digest, Header, OfficerId, RecordId, Role, Tlp, Verified};
-use mufakat_store::{Page, Queries, Reader};
+use mufakat_record::kinds::register_version::RegisterVersion;
+use mufakat_record::{AgencyId, Digest, Header, OfficerId, RecordId, Role, Tlp, Verified, cbor};
+use mufakat_store::{Class, Page, Queries, Reader};
 use mufakat_views::{inbox, track};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -22,7 +24,7 @@ use crate::node::Node;
 use crate::policy::{self, NotChanged};
 
 /// Over how many of the newest records two policies can be compared.
-const COMPARED_MAX: usize = 1000;
+const COMPARED_MAX: usize = 500;
 /// How many differences are listed.
 const DIFFERENCES_MAX: usize = 200;
 
@@ -136,7 +138,7 @@ async fn explain_policy(
 }
 
 fn hypothetical(officer: Option<OfficerId>, roles: Vec<Role>, clearance: Tlp, purposes: Vec<String>) -> Caller {
-    Caller { officer, roles, clearance, purposes, purpose: None, via: Via::Session }
+    Caller { officer, grant: None, roles, clearance, purposes, purpose: None, via: Via::Session }
 }
 
 /// A set of rules to compare with the policy in force.
@@ -148,7 +150,7 @@ struct Compared {
     name: String,
     files: Vec<PolicyFile>,
     /// Over how many of the newest records; 100 when nothing is said.
-    #[schema(minimum = 1, maximum = 1000)]
+    #[schema(minimum = 1, maximum = 500)]
     #[serde(default)]
     newest: Option<usize>,
 }
@@ -198,11 +200,15 @@ async fn diff_policy(
     }
     let set = PolicySet { by: caller.officer.clone(), name: asked.name, files: asked.files, tests: None };
     let then = policy::with(&node, set).await?;
+    // One at a time: it decides anew on every handling in every role, which keeps a reader from others for a while.
+    let _alone = node.gate.comparing.lock().await;
     let (now, reading) = (node.gate.policies(), Arc::clone(&node));
     let compared = node.read(move |reader| {
         let classes = desk::classes(&reading, &caller, Action::List, reader)?;
         let headers = newest_headers(reader, newest, &classes)?;
-        Ok(compare(&reading, &headers, &now, &then))
+        let directory = reading.directory();
+        let compared = Comparison { me: &reading.me, register: directory.chain().current(), now_s: clock::now_s() };
+        Ok(compared.of(&headers, &now, &then))
     });
     Ok(axum::Json(compared.await?))
 }
@@ -228,33 +234,64 @@ fn newest_headers(
     Ok(found)
 }
 
-fn compare(node: &Node, headers: &[(RecordId, Header)], now: &Policies, then: &Policies) -> Differences {
-    let directory = node.directory();
-    let (register, now_s) = (directory.chain().current(), clock::now_s());
-    let mut compared = Differences { decisions: 0, changed: 0, differences: Vec::new() };
-    for (role, _) in Role::ALL {
-        let who = hypothetical(None, vec![role], Tlp::Red, Vec::new());
-        for (record, header) in headers {
-            let forward = [node.me.clone()];
-            let released = Action::Release { named: &header.audience };
-            let own = (header.author == node.me).then_some(released);
-            let others = [Action::Search, Action::Read, Action::Export, Action::Forward { to: &forward }];
-            for action in others.into_iter().chain(own) {
-                let request = Request::about(&who, header, action, &node.me, register, now_s);
-                let (before, after) = (gate::decide(now, &request), gate::decide(then, &request));
-                compared.decisions += 1;
-                if before.rule == after.rule {
-                    continue;
-                }
-                compared.changed += 1;
-                if compared.differences.len() < DIFFERENCES_MAX {
+/// What two policies are compared under.
+struct Comparison<'a> {
+    me: &'a AgencyId,
+    register: &'a RegisterVersion,
+    now_s: u64,
+}
+
+impl Comparison<'_> {
+    fn of(&self, headers: &[(RecordId, Header)], now: &Policies, then: &Policies) -> Differences {
+        let mut compared = Differences { decisions: 0, changed: 0, differences: Vec::new() };
+        let alike = self.alike(headers);
+        for (role, _) in Role::ALL {
+            let who = hypothetical(None, vec![role], Tlp::Red, Vec::new());
+            for (header, records) in &alike {
+                let forward = [self.me.clone()];
+                let released = Action::Release { named: &header.audience };
+                let own = (header.author == *self.me).then_some(released);
+                let others = [Action::Search, Action::Read, Action::Export, Action::Forward { to: &forward }];
+                for action in others.into_iter().chain(own) {
+                    let request = Request::about(&who, header, action, self.me, self.register, self.now_s);
+                    let (before, after) = (gate::decide(now, &request), gate::decide(then, &request));
+                    compared.decisions += records.len();
+                    if before.rule == after.rule {
+                        continue;
+                    }
+                    compared.changed += records.len();
                     let (action, now, then) = (action.name(), before.rule, after.rule);
-                    compared.differences.push(Difference { record: *record, role, action, now, then });
+                    let room = DIFFERENCES_MAX - compared.differences.len();
+                    let some = records.iter().take(room);
+                    compared.differences.extend(some.map(|record| Difference {
+                        record: *record,
+                        role,
+                        action,
+                        now,
+                        then,
+                    }));
                 }
             }
         }
+        compared
     }
-    compared
+
+    /// The records by what a decision on them rests on, with the header of the newest of each.
+    fn alike<'h>(&self, headers: &'h [(RecordId, Header)]) -> Vec<(&'h Header, Vec<RecordId>)> {
+        let mut alike: Vec<(&Header, Vec<RecordId>)> = Vec::new();
+        let mut places = HashMap::new();
+        for (record, header) in headers {
+            // A class leaves out what a caveat says, which matters when a record is released.
+            let caveat = header.handling.caveat.as_ref().is_some_and(|caveat| caveat.trim().is_empty());
+            let expired = header.expires.is_some_and(|expires| expires < self.now_s);
+            let place = *places.entry((cbor::encode(&Class::of(header)), caveat, expired)).or_insert(alike.len());
+            match alike.get_mut(place) {
+                Some((_, records)) => records.push(*record),
+                None => alike.push((header, vec![*record])),
+            }
+        }
+        alike
+    }
 }
 
 /// A set of rules to propose.
@@ -335,5 +372,48 @@ impl From<NotChanged> for Problem {
             NotChanged::NotShared(no) => no.into(),
             NotChanged::Fault(fault) => fault.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mufakat_record::{Handling, KeyId, ThreadId};
+
+    use super::super::matrix;
+    use super::*;
+
+    #[test]
+    fn what_is_handled_alike_is_decided_once_and_counted_for_each() {
+        let (me, register) = (matrix::agency("vn-police"), matrix::register());
+        let header = |tlp, expires| Header {
+            key: KeyId([0; 16]),
+            author: me.clone(),
+            issued_at: 1,
+            thread: ThreadId([2; 16]),
+            kind: "report".to_owned(),
+            audience: vec![matrix::agency("ru-police")],
+            register: Digest([3; 32]),
+            handling: Handling::with(tlp),
+            references: Vec::new(),
+            expires,
+        };
+        let (green, over, red) = (header(Tlp::Green, None), header(Tlp::Green, Some(5)), header(Tlp::Red, None));
+        let later = Header { issued_at: 2, thread: ThreadId([4; 16]), ..green.clone() };
+        let headers = [green, over, later, red].into_iter().zip(1..);
+        let headers: Vec<_> = headers.map(|(header, n)| (RecordId([n; 32]), header)).collect();
+        let comparison = Comparison { me: &me, register: &register, now_s: 10 };
+        let alike = comparison.alike(&headers);
+        let numbers: Vec<Vec<u8>> = alike.iter().map(|(_, some)| some.iter().map(|id| id.0[0]).collect()).collect();
+        assert_eq!(numbers, [vec![1, 3], vec![2], vec![4]]);
+
+        let text = r#"@id("own") @why("w") forbid (principal, action == Action::"search", resource)
+            when { resource.tlp == "GREEN" };"#;
+        let files = [PolicyFile { name: "own.cedar".to_owned(), text: text.to_owned() }];
+        let (now, then) = (Policies::default_set(), Policies::read(&files).unwrap());
+        let compared = comparison.of(&headers, &now, &then);
+        assert_eq!(compared.decisions, 4 * 5 * Role::ALL.len());
+        // Each role's refusal of the three that are GREEN has another name.
+        assert_eq!((compared.changed, compared.differences.len()), (3 * Role::ALL.len(), 3 * Role::ALL.len()));
+        assert!(compared.differences.iter().all(|differs| differs.then == "own" && differs.record.0[0] != 4));
     }
 }

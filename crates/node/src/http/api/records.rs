@@ -159,6 +159,11 @@ async fn readable(node: &Arc<Node>, caller: &Caller, id: RecordId) -> Result<Fou
     Ok(found)
 }
 
+/// Refuses, with the answer for what is not there, whoever may not read a record, before anything else about it is looked at.
+pub(super) async fn may_read(node: &Arc<Node>, caller: &Caller, id: RecordId) -> Result<(), Problem> {
+    readable(node, caller, id).await.map(drop)
+}
+
 /// Refuses when the record is no longer as the caller has seen it.
 fn unchanged(found: &Found, id: RecordId, state: &IfMatch) -> Result<(), Problem> {
     match &found.record {

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::cursor::Cursors;
 use super::problem::{Problem, Query};
-use super::views::{Asked, Rows, shown, with_rows_of_no_record};
+use super::views::{Asked, Rows, as_seen, shown, with_rows_of_no_record};
 use crate::desk::replay::{self, NotReplayed};
 use crate::desk::{self, Caller};
 use crate::gate::Action;
@@ -97,6 +97,7 @@ async fn replay_view(
         Ok((reader.leaves_at(at_ms)?, classes))
     });
     let (leaves, classes) = looked_up.await?;
+    let listed = Arc::clone(&classes);
     let replay = replay::replay(&node, view, leaves).await.map_err(not_replayed)?;
     let reading = Arc::clone(&replay);
     let limit = asked.limit;
@@ -122,7 +123,9 @@ async fn replay_view(
         let retry = [(header::RETRY_AFTER, HeaderValue::from(RETRY_S))];
         return Ok((StatusCode::ACCEPTED, retry, axum::Json(json!({ "replay": how }))).into_response());
     };
-    let page = shown(rows.map_err(not_replayed)?, limit, &cursors);
+    let rows = rows.map_err(not_replayed)?;
+    let rows = node.read(move |reader| as_seen(rows, &listed, reader)).await?;
+    let page = shown(rows, limit, &cursors);
     Ok(axum::Json(Replayed { page, replay: how }).into_response())
 }
 

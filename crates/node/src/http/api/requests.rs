@@ -38,7 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
 struct Asked {
     /// The requests; one for each agency that is asked, when none is to learn of the others.
     records: Vec<Shared>,
-    /// Earlier requests of this agency on the same subject.
+    /// Earlier requests of this agency on the same subject, of those that the caller may list.
     duplicates: Vec<RecordId>,
 }
 
@@ -53,7 +53,7 @@ async fn ask_request(
     Json(question): Json<Question>,
 ) -> Result<(StatusCode, axum::Json<Asked>), Problem> {
     let records = requests::ask(&node, &caller, question).await??;
-    let duplicates = requests::duplicates(&node, records.first().map(|shared| shared.id)).await?;
+    let duplicates = requests::duplicates(&node, &caller, records.first().map(|shared| shared.id)).await?;
     Ok((StatusCode::CREATED, axum::Json(Asked { records, duplicates })))
 }
 
@@ -136,7 +136,8 @@ struct Number {
     count: u64,
 }
 
-/// The yearly table: requests made, received, answered and refused, by party, urgency and ground, and judicial delays.
+/// The yearly table: requests made, received, answered and refused, by party, urgency and ground, and judicial delays. It counts
+/// every request, whoever may read it, and so is for those who oversee.
 #[utoipa::path(
     get, path = "/api/v1/tables/requests", operation_id = "show_requests_table", tag = "requests", params(Wanted),
     responses((

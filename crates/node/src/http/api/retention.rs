@@ -13,6 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Id, Json, Problem};
+use super::records::may_read;
 use crate::desk::Caller;
 use crate::node::Node;
 use crate::retention::{self, Done, Overdue, Preview};
@@ -64,6 +65,9 @@ async fn place_hold(
     if records.is_empty() && thread.is_none() {
         return Err(Problem::malformed("`records` or `thread` says what the hold is on"));
     }
+    for record in &records {
+        may_read(&node, &caller, *record).await?;
+    }
     let id = retention::place_hold(&node, &caller, records, thread, reason, until).await??;
     Ok((StatusCode::CREATED, axum::Json(Made { id })))
 }
@@ -95,26 +99,27 @@ async fn lift_hold(
     Id(id): Id,
     Json(asked): Json<Lift>,
 ) -> Result<(StatusCode, axum::Json<Lifted>), Problem> {
+    may_read(&node, &caller, id).await?;
     let (id, done) = retention::lift_hold(&node, &caller, id, asked.reason).await??;
     Ok((StatusCode::CREATED, axum::Json(Lifted { id, done })))
 }
 
-/// What would be deleted now, what is to be looked at again, and what legal holds keep.
+/// What would be deleted now, what is to be looked at again, and what legal holds keep, of what the caller may list.
 #[utoipa::path(
     get, path = "/api/v1/retention/preview", operation_id = "preview_retention", tag = "retention",
     responses((status = 200, description = "What is due.", body = Preview))
 )]
-async fn preview_retention(State(node): State<Arc<Node>>) -> Result<axum::Json<Preview>, Problem> {
-    Ok(axum::Json(retention::preview(&node).await?))
+async fn preview_retention(State(node): State<Arc<Node>>, caller: Caller) -> Result<axum::Json<Preview>, Problem> {
+    Ok(axum::Json(retention::preview(&node, &caller).await?))
 }
 
-/// Deletes what is past its expiry, and what was taken back and had to wait.
+/// Deletes what is past its expiry, and what was taken back and had to wait; tells of what the caller may list.
 #[utoipa::path(
     post, path = "/api/v1/retention/run", operation_id = "run_retention", tag = "retention",
     responses((status = 200, description = "What was done.", body = Done))
 )]
-async fn run_retention(State(node): State<Arc<Node>>) -> Result<axum::Json<Done>, Problem> {
-    Ok(axum::Json(retention::run(&node).await?))
+async fn run_retention(State(node): State<Arc<Node>>, caller: Caller) -> Result<axum::Json<Done>, Problem> {
+    Ok(axum::Json(retention::run(&node, Some(&caller)).await?))
 }
 
 /// An order to delete.
@@ -149,6 +154,7 @@ async fn delete_record(
     if !matches!(asked.why, Why::Review | Why::Order) {
         return Err(Problem::malformed("`why` is `review` or `order`"));
     }
+    may_read(&node, &caller, id).await?;
     let id = retention::delete_by_order(&node, &caller, id, asked.why, asked.reason).await??;
     Ok((StatusCode::CREATED, axum::Json(Made { id })))
 }
@@ -159,13 +165,16 @@ struct OverdueAnswers {
     overdue: Vec<Overdue>,
 }
 
-/// Retractions and corrections that a recipient has not answered in time.
+/// Retractions and corrections that a recipient has not answered in time, of those that the caller may list.
 #[utoipa::path(
     get, path = "/api/v1/retention/overdue", operation_id = "list_overdue_answers", tag = "retention",
     responses((status = 200, description = "The oldest first.", body = OverdueAnswers))
 )]
-async fn list_overdue_answers(State(node): State<Arc<Node>>) -> Result<axum::Json<OverdueAnswers>, Problem> {
-    Ok(axum::Json(OverdueAnswers { overdue: retention::overdue(&node).await? }))
+async fn list_overdue_answers(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+) -> Result<axum::Json<OverdueAnswers>, Problem> {
+    Ok(axum::Json(OverdueAnswers { overdue: retention::overdue(&node, Some(&caller)).await? }))
 }
 
 /// Everything that is held on an identifier, with its handling. Each record in it is noted as exported.

@@ -1,5 +1,6 @@
 //! The API of two real nodes, asked over their sockets.
 
+mod reach;
 mod release;
 mod requests;
 mod search;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use http::{Method, StatusCode};
+use mufakat_record::RecordId;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -141,7 +143,8 @@ pub(super) async fn three() -> [Running; 3] {
     nodes
 }
 
-/// Lets a request be that of an officer: `caller=NAME:ROLE+ROLE:CLEARANCE` stands in its media type. The listener at which
+/// Lets a request be that of an officer: `caller=NAME:ROLE+ROLE:CLEARANCE` stands in its media type, and `:gone` after it when what
+/// let the officer in has ended meanwhile. The listener at which
 /// officers sign in has tests of its own.
 pub(super) async fn as_officer(
     mut request: axum::extract::Request,
@@ -159,6 +162,12 @@ pub(super) async fn as_officer(
             via: crate::desk::Via::Session,
             ..Caller::operator()
         };
+        if parts.next() == Some("gone") {
+            let (grant, token) = (RecordId([0; 32]), RecordId([0; 32]));
+            // The socket's node knows no such officer, so this lets nobody in.
+            let officer = caller.officer.clone().unwrap();
+            request.extensions_mut().insert(crate::desk::Ticket::Token { officer, grant, token });
+        }
         request.extensions_mut().insert(caller);
     }
     next.run(request).await
@@ -448,6 +457,8 @@ async fn check_backup(node: &Running, to: &Path) {
     assert!(mufakat_store::Reader::open_to_read(&to.join(crate::DATABASE)).is_ok());
     assert_eq!(node.post("/api/v1/backup", &json!({ "path": to })).await.1["reason"], "exists");
     assert_eq!(node.post("/api/v1/backup", &json!({ "path": "backup" })).await.1["reason"], "malformed");
+    let within = node.dir.path().join("node/copy");
+    assert_eq!(node.post("/api/v1/backup", &json!({ "path": within })).await.1["reason"], "within-the-node");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

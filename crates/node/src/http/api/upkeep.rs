@@ -34,7 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Backup {
-    /// A folder that does not exist, as a whole path.
+    /// A folder that does not exist, as a whole path, outside the node's own.
     #[schema(value_type = String)]
     path: PathBuf,
 }
@@ -45,7 +45,7 @@ struct BackedUp {
     bytes: u64,
 }
 
-/// Copies the node's state and what goes with it into a new folder.
+/// Copies the node's state and what goes with it into a new folder. It holds the secret keys, so it is made at the socket alone.
 #[utoipa::path(
     post, path = "/api/v1/backup", operation_id = "back_up", tag = "node", request_body = Backup,
     responses((status = 201, description = "The backup is made.", body = BackedUp))
@@ -68,6 +68,8 @@ async fn back_up(
 enum NoBackup {
     #[error("{0} exists already; name a folder that does not")]
     Exists(PathBuf),
+    #[error("{0} is in the node's own folder; a copy would copy itself")]
+    Within(PathBuf),
     #[error("{0}: {1}")]
     Folder(PathBuf, io::Error),
     #[error(transparent)]
@@ -78,6 +80,7 @@ fn problem_of(error: NoBackup) -> Problem {
     let is_full = |e: &io::Error| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
     match error {
         NoBackup::Exists(_) => Problem::conflict("exists", error.to_string()),
+        NoBackup::Within(_) => Problem::refused("within-the-node", error.to_string()),
         NoBackup::Folder(_, e) if is_full(&e) => Fault::Full.into(),
         NoBackup::Folder(..) => Problem::refused("not-writable", error.to_string()),
         NoBackup::Store(e) => Fault::from(e).into(),
@@ -93,6 +96,9 @@ fn copy_all(reader: &Reader, dir: &Path, to: &Path) -> Result<u64, NoBackup> {
             _ => NoBackup::Folder(path, e),
         }
     };
+    if is_within(dir, to).map_err(at(to))? {
+        return Err(NoBackup::Within(to.to_owned()));
+    }
     // The backup holds the secret keys.
     DirBuilder::new().mode(0o700).create(to).map_err(at(to))?;
     let state = to.join(DATABASE);
@@ -103,6 +109,12 @@ fn copy_all(reader: &Reader, dir: &Path, to: &Path) -> Result<u64, NoBackup> {
         bytes += copy(&from, &to.join(name)).map_err(at(&from))?;
     }
     Ok(bytes)
+}
+
+/// Whether a folder that is to be made would be in another one, whatever links lead there.
+fn is_within(dir: &Path, to: &Path) -> io::Result<bool> {
+    let parent = to.parent().unwrap_or(to).canonicalize()?;
+    Ok(parent.starts_with(dir.canonicalize()?))
 }
 
 /// Copies a file, or a folder with all that is in it. What is not there any more by now is not missed.
@@ -200,9 +212,25 @@ mod tests {
     }
 
     #[test]
+    fn a_backup_does_not_go_into_what_it_copies() {
+        let dir = tempfile::tempdir().unwrap();
+        let (node, link) = (dir.path().join("node"), dir.path().join("link"));
+        fs::create_dir_all(node.join("chunks")).unwrap();
+        std::os::unix::fs::symlink(&node, &link).unwrap();
+        let check = |to: PathBuf, within| assert_eq!(is_within(&node, &to).unwrap(), within, "{}", to.display());
+        check(node.join("copy"), true);
+        check(node.join("chunks/copy"), true);
+        check(link.join("copy"), true);
+        check(link.join("chunks/../copy"), true);
+        check(dir.path().join("node-copy"), false);
+        assert!(is_within(&node, &dir.path().join("nowhere/copy")).is_err());
+    }
+
+    #[test]
     fn a_backup_that_cannot_be_made_says_why() {
         let check = |error: NoBackup, reason: &str| assert_eq!(problem_of(error).reason(), reason);
         check(NoBackup::Exists("x".into()), "exists");
+        check(NoBackup::Within("x".into()), "within-the-node");
         check(NoBackup::Folder("x".into(), io::ErrorKind::StorageFull.into()), "storage-full");
         check(NoBackup::Folder("x".into(), io::ErrorKind::PermissionDenied.into()), "not-writable");
         check(NoBackup::Store(mufakat_store::Error::Full), "storage-full");

@@ -7,10 +7,10 @@ use axum::extract::{Path, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mufakat_record::RecordId;
-use mufakat_store::{ClassNumber, NO_CLASS, Page, Queries};
-use mufakat_views::{Row, View, registry};
+use mufakat_store::{ClassNumber, NO_CLASS, Page, Queries, Reader};
+use mufakat_views::{Row, View, registry, requests};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -91,14 +91,15 @@ async fn list_view(
         let facets: Vec<_> = asked.facets.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let (after, newest_first) = (after.as_deref(), asked.newest_first);
         // One row more than asked for tells whether there is a next page.
-        reader.view_page(&Page {
+        let rows = reader.view_page(&Page {
             view,
             after,
             limit: limit + 1,
             facets: &facets,
             newest_first,
             classes: Some(&classes),
-        })
+        })?;
+        as_seen(rows, &classes, reader)
     });
     Ok(axum::Json(shown(rows.await?, limit, &cursors)))
 }
@@ -122,6 +123,21 @@ pub(super) fn with_rows_of_no_record<'a>(view: &str, classes: &'a [ClassNumber])
 enum Order {
     Newest,
     Oldest,
+}
+
+/// Rows as a caller sees them who may list these classes: of the earlier requests that the row of a request names, those of them.
+pub(super) fn as_seen(
+    mut rows: Vec<Row>,
+    classes: &[ClassNumber],
+    reader: &Reader,
+) -> Result<Vec<Row>, mufakat_store::Error> {
+    for row in rows.iter_mut().filter(|row| row.view == requests::NAME) {
+        let Some(named) = row.body.get_mut("duplicates") else { continue };
+        // What is no id names nothing.
+        let earlier = serde_json::from_value::<Vec<RecordId>>(named.take()).unwrap_or_default();
+        *named = json!(desk::seen(reader, classes, &earlier)?);
+    }
+    Ok(rows)
 }
 
 /// What is asked of a view.
@@ -207,8 +223,6 @@ fn shown_row(row: Row) -> ShownRow {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn asked(query: &[(&str, &str)]) -> Result<Asked, Problem> {

@@ -9,7 +9,13 @@ const SECOND: &str = "s1-day:releaser:RED";
 const AUDITOR: &str = "a1-day:auditor:RED";
 
 impl Running {
-    async fn as_officer(&self, officer: &str, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+    pub(super) async fn as_officer(
+        &self,
+        officer: &str,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> (StatusCode, Value) {
         let media_type = format!("application/json; caller={officer}");
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
         let response = request(&self.socket(), method, path, Some(&media_type), body).await.unwrap();

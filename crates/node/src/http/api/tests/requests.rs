@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn question(key: &str) -> Value {
+pub(super) fn question(key: &str) -> Value {
     json!({
         "to": ["ru-police"], "tlp": "AMBER", "key": key,
         "body": {
