@@ -3,6 +3,7 @@
 mod release;
 mod requests;
 mod search;
+mod uploads;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
