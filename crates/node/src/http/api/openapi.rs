@@ -162,11 +162,11 @@ fn takes_key(operation: &Described) -> bool {
 }
 
 fn key_parameter() -> Parameter {
-    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(once::KEY_BYTES_MAX));
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(once::KEY_PATTERN));
     let what = "What the caller calls this request. Sent again with the same key it is carried out once, and answered the same.";
     let named =
         ParameterBuilder::new().name("Idempotency-Key").parameter_in(ParameterIn::Header).description(Some(what));
-    named.schema(Some(text.pattern(Some("^[!#-~]([ -~]*[!#-~])?$")).build())).build()
+    named.schema(Some(text.build())).build()
 }
 
 fn operations_of(item: &mut PathItem) -> [(Method, &mut Option<Described>); 5] {
