@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
+mod api;
 mod bench;
 mod demo;
 mod fuzz;

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::builder::PossibleValuesParser;
 
 use crate::step::{Log, Step, TAIL_LINES, seconds, tail};
-use crate::{Run, demo, fuzz, guide, oidc, sim, tidy, tools, verifier};
+use crate::{Run, api, demo, fuzz, guide, oidc, sim, tidy, tools, verifier};
 
 /// Run every check; stops at the first failure.
 #[derive(clap::Args)]
@@ -52,6 +52,11 @@ const PARTS: &[Part] = &[
         name: "oidc",
         proves: "an officer signs in by a real identity provider, and nobody else does",
         run: oidc::part,
+    },
+    Part {
+        name: "api",
+        proves: "Schemathesis over the OpenAPI document finds no 500 and no contract break",
+        run: api::part,
     },
     Part { name: "fuzz", proves: "no parser of a stranger's bytes breaks within a few seconds", run: fuzz::part },
     Part { name: "kills", proves: "30 SIGKILLs under load lose nothing and double nothing", run: kills },

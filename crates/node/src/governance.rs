@@ -18,6 +18,8 @@ use crate::{clock, join};
 
 /// How long a register version is valid when nothing is said, in days.
 const VALID_DAYS: u64 = 365;
+/// How long a version may be valid, in days: a century.
+const VALID_DAYS_MAX: u64 = 36_525;
 
 /// What founds a community.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
@@ -36,6 +38,7 @@ pub(crate) struct Founding {
     #[serde(default)]
     pub(crate) forums: Vec<ForumRequest>,
     /// How long the version is valid.
+    #[schema(maximum = 36_525)]
     pub(crate) valid_days: Option<u64>,
     /// Rules that differ from the defaults.
     pub(crate) rules: Option<Rules>,
@@ -88,6 +91,7 @@ pub(crate) struct ProposalRequest {
     /// Other rules.
     pub(crate) rules: Option<Rules>,
     /// How long the version is valid.
+    #[schema(maximum = 36_525)]
     pub(crate) valid_days: Option<u64>,
 }
 
@@ -126,7 +130,7 @@ pub(crate) fn draw_up(own: Card, founding: Founding) -> Result<RegisterVersion, 
         version: 1,
         previous: None,
         issued_at,
-        expires: issued_at + founding.valid_days.unwrap_or(VALID_DAYS) * 86_400,
+        expires: expires(issued_at, founding.valid_days)?,
         threshold: founding.threshold,
         parties: Vec::new(),
         agencies: Vec::new(),
@@ -318,6 +322,15 @@ pub(crate) fn log(chain: &Chain) -> Vec<Standing> {
     log
 }
 
+/// When a version ends that is issued now and valid for so many days.
+fn expires(issued_at: u64, valid_days: Option<u64>) -> Result<u64, NotShared> {
+    let days = valid_days.unwrap_or(VALID_DAYS);
+    if days > VALID_DAYS_MAX {
+        return Err(NotShared::new("malformed", format!("`valid_days` is at most {VALID_DAYS_MAX}")));
+    }
+    Ok(issued_at + days * 86_400)
+}
+
 fn next_version(
     node: &Node,
     chain: &Chain,
@@ -329,7 +342,10 @@ fn next_version(
     next.version += 1;
     next.previous = Some(chain.hash());
     next.issued_at = now.max(next.issued_at);
-    next.expires = next.issued_at + request.valid_days.unwrap_or(VALID_DAYS) * 86_400;
+    next.expires = match expires(next.issued_at, request.valid_days) {
+        Ok(expires) => expires,
+        Err(no) => return Ok(Err(no)),
+    };
     let mut cards = join::pending_cards(node)?;
     for agency in request.admit {
         match cards.remove(&agency) {

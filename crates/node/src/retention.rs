@@ -54,6 +54,7 @@ pub(crate) struct Due {
 
 /// What is due, and how much of it there is.
 #[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
+#[schema(as = RetentionPreview)]
 pub(crate) struct Preview {
     /// How many records would be deleted now.
     pub(crate) to_delete: u64,

@@ -417,7 +417,7 @@ pub trait Store: Queries {
     /// A sender asks that a chunk be kept for a recipient until it expires, in seconds since 1970.
     fn relay_chunk_put(&mut self, name: &Digest, recipient: &AgencyId, expires_s: u64) -> Result<(), Error>;
 
-    /// The file of a chunk is deleted.
+    /// The file of a chunk is deleted; it is kept for nobody any longer.
     fn chunk_deleted(&mut self, name: &Digest) -> Result<(), Error>;
 
     /// All chunks of an attachment are here.

@@ -1,5 +1,7 @@
-//! Trials with real nodes: the demonstration, the benchmark, and killing nodes in mid-transfer.
+//! Trials with real nodes: the demonstration, the benchmark, killing nodes in mid-transfer, signing in, and the API as it is
+//! described.
 
+mod api;
 mod bench;
 mod community;
 mod demo;
@@ -21,6 +23,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Trial {
+    /// Ask the API as its description says, and as it does not
+    Api(api::Args),
     /// Measure, beside the machine's own limits
     Bench(bench::Args),
     /// Show the main job with five agencies, step by step
@@ -33,6 +37,7 @@ enum Trial {
 
 fn main() -> Result<ExitCode> {
     match Args::parse().trial {
+        Trial::Api(args) => api::run(&args),
         Trial::Bench(args) => bench::run(&args),
         Trial::Demo(args) => demo::run(args),
         Trial::Kills(args) => kills::run(&args),

@@ -13,6 +13,8 @@ use mufakat_record::attachment::{ATTACHMENT_BYTES_MAX, CHUNK_BYTES, CHUNK_OVERHE
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::{AgencyId, Digest, Handling, Header, KeyId, ThreadId, cbor};
+use mufakat_store::Store;
+use tokio::runtime::Handle;
 
 use super::files::Files;
 use super::sniff::{self, SNIFFED_BYTES, Wrong};
@@ -27,8 +29,8 @@ pub(super) const KEPT_S: u64 = 24 * 3600;
 const HELD_S: u64 = KEPT_S + 3600;
 /// How many uploads may wait for their share.
 const WAITING_MAX: usize = 1024;
-/// How long the next piece of a file may take.
-const STALL_MAX: Duration = Duration::from_secs(60);
+/// How long the next piece of a file may take. Tests do not wait for a minute.
+const STALL_MAX: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 60 });
 
 /// A file that was taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +97,8 @@ pub(crate) async fn take_in<E>(
     let body = sniffed(&attachment.media_type, body, STALL_MAX).await?;
     let bytes_max = node.config.limits.api_attachment_bytes_max.min(ATTACHMENT_BYTES_MAX);
     let keep = |names| hold(node, names, node.me.clone(), clock::now_s() + HELD_S);
-    let unfinished = Arc::new(Unfinished::new(files.clone()));
+    let forgetting = Arc::clone(node);
+    let unfinished = Arc::new(Unfinished::new(files.clone(), move |names| forget(&forgetting, names)));
     let sealed = seal_all(&unfinished, body, bytes_max, &attachment.key, keep).await?;
     // An upload may take hours; its time begins when it is complete.
     keep(sealed.names.clone()).await?;
@@ -118,6 +121,18 @@ pub(crate) async fn take_in<E>(
     });
     written.await?.map_err(fault)??;
     Ok(Upload { id: hex::encode(id), attachment })
+}
+
+/// Takes back the notes that chunks are held, after their files were deleted. Where the node stops meanwhile they expire.
+fn forget(node: &Arc<Node>, names: Vec<Digest>) {
+    let Ok(runtime) = Handle::try_current() else { return };
+    let node = Arc::clone(node);
+    runtime.spawn(async move {
+        let forgotten = node.writer.call(move |core| Ok(names.iter().try_for_each(|n| core.store.chunk_deleted(n))?));
+        if let Err(error) = forgotten.await {
+            tracing::warn!(%error, "the chunks of an upload that was given up stay noted until they expire");
+        }
+    });
 }
 
 /// What was uploaded under this name, unless it has expired. The same upload may be shared more than once.
@@ -215,6 +230,7 @@ async fn seal_all<K: Future<Output = Result<(), Fault>>>(
             if last || bench.chunk.len() == CHUNK_BYTES {
                 let name;
                 (bench, name) = blocking(move || bench.seal(last)).await?;
+                unfinished.begin(name);
                 keep(vec![name]).await?;
                 bench = unfinished.write(name, bench).await?;
                 names.push(name);
@@ -256,24 +272,29 @@ impl Bench {
     }
 }
 
-/// The chunks of an upload that is not complete. They are deleted when it is given up, however that happens.
+/// The chunks of an upload that is not complete. They are deleted and forgotten when it is given up, however that happens.
 struct Unfinished {
     files: Files,
     names: Mutex<Vec<Digest>>,
     finished: AtomicBool,
+    forget: Box<dyn Fn(Vec<Digest>) + Send + Sync>,
 }
 
 impl Unfinished {
-    fn new(files: Files) -> Self {
-        Self { files, names: Mutex::default(), finished: AtomicBool::new(false) }
+    fn new(files: Files, forget: impl Fn(Vec<Digest>) + Send + Sync + 'static) -> Self {
+        Self { files, names: Mutex::default(), finished: AtomicBool::new(false), forget: Box::new(forget) }
+    }
+
+    /// Before anything is kept of a chunk.
+    fn begin(&self, name: Digest) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).push(name);
     }
 
     /// Writes the chunk and gives the bench back, empty.
     async fn write(self: &Arc<Self>, name: Digest, mut bench: Bench) -> Result<Bench, Fault> {
         let unfinished = Arc::clone(self);
         let written = blocking(move || {
-            // This holds on to the list until the file is there: a caller that goes away now does not leave it behind.
-            unfinished.names.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+            // This holds on to what deletes the file until it is there: a caller that goes away now does not leave it behind.
             let written = unfinished.files.write(&name, &bench.chunk);
             bench.chunk.clear();
             written.map(|()| bench)
@@ -292,10 +313,14 @@ impl Drop for Unfinished {
             return;
         }
         // Each chunk is sealed under a key of its own upload, so nobody else can need it.
-        for name in self.names.get_mut().unwrap_or_else(PoisonError::into_inner) {
+        let names = std::mem::take(self.names.get_mut().unwrap_or_else(PoisonError::into_inner));
+        for name in &names {
             if let Err(error) = self.files.remove(name) {
                 tracing::warn!(%name, %error, "a chunk of an upload that was given up could not be deleted");
             }
+        }
+        if !names.is_empty() {
+            (self.forget)(names);
         }
     }
 }
@@ -325,7 +350,7 @@ mod tests {
     }
 
     async fn seal(files: &Files, content: &[u8], piece: usize) -> (Arc<Unfinished>, Result<Attachment, NotTaken>) {
-        let unfinished = Arc::new(Unfinished::new(files.clone()));
+        let unfinished = Arc::new(Unfinished::new(files.clone(), drop));
         let sealed = seal_all(&unfinished, pieces(content, piece), 10 << 20, &KEY, no_hold).await;
         let attachment = sealed.map(|sealed| Attachment {
             name: "EXERCISE.bin".to_owned(),
@@ -366,7 +391,7 @@ mod tests {
         let files = Files::of(folder.path());
         let content = some_bytes(2 * CHUNK_BYTES + 5);
         let broken = pieces(&content, 70_001).chain(stream::iter([Err(NotTaken::CutOff)]));
-        let unfinished = Arc::new(Unfinished::new(files.clone()));
+        let unfinished = Arc::new(Unfinished::new(files.clone(), drop));
         let cut = seal_all(&unfinished, broken, 10 << 20, &KEY, no_hold).await;
         assert_eq!(cut.unwrap_err(), NotTaken::CutOff);
         assert!(!left(folder.path()).is_empty());
@@ -382,7 +407,7 @@ mod tests {
         let stall_max = Duration::from_millis(100);
         let stuck = pieces(&content, 70_001).chain(stream::pending());
         let stuck = sniffed("application/octet-stream", stuck, stall_max).await.unwrap();
-        let unfinished = Arc::new(Unfinished::new(files.clone()));
+        let unfinished = Arc::new(Unfinished::new(files.clone(), drop));
         let sealed = seal_all(&unfinished, stuck, 10 << 20, &KEY, no_hold).await;
         assert_eq!(sealed.err(), Some(NotTaken::Stalled));
         assert!(!left(folder.path()).is_empty());
@@ -405,7 +430,7 @@ mod tests {
         let files = Files::of(folder.path());
         let content = some_bytes(3 * CHUNK_BYTES);
         let stuck = pieces(&content, 70_001).chain(stream::pending());
-        let unfinished = Arc::new(Unfinished::new(files.clone()));
+        let unfinished = Arc::new(Unfinished::new(files.clone(), drop));
         let sealing = seal_all(&unfinished, stuck, 10 << 20, &KEY, no_hold);
         assert!(tokio::time::timeout(Duration::from_millis(500), sealing).await.is_err());
         drop(unfinished);
@@ -417,11 +442,12 @@ mod tests {
         let folder = folder();
         let files = Files::of(folder.path());
         for _ in 0..20 {
-            let unfinished = Arc::new(Unfinished::new(files.clone()));
+            let unfinished = Arc::new(Unfinished::new(files.clone(), drop));
             let mut bench = Bench::new(&KEY);
             bench.chunk = some_bytes(CHUNK_BYTES);
             let (bench, name) = bench.seal(true);
             // Polled once: the chunk is being written on another thread when its caller goes away.
+            unfinished.begin(name);
             let _ = tokio::time::timeout(Duration::ZERO, unfinished.write(name, bench)).await;
             let weak = Arc::downgrade(&unfinished);
             drop(unfinished);
@@ -445,7 +471,7 @@ mod tests {
         let files = Files::of(folder.path());
         let content = some_bytes(2 * CHUNK_BYTES);
         for (bytes_max, fits) in [(content.len() as u64, true), (content.len() as u64 - 1, false)] {
-            let unfinished = Arc::new(Unfinished::new(files.clone()));
+            let unfinished = Arc::new(Unfinished::new(files.clone(), drop));
             let sealed = seal_all(&unfinished, pieces(&content, 70_001), bytes_max, &KEY, no_hold).await;
             assert_eq!(sealed.err(), (!fits).then_some(NotTaken::Oversize { bytes_max }));
             drop(unfinished);

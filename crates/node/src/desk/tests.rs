@@ -1,6 +1,7 @@
 //! The desk of a real node, asked over HTTP by a browser and an authenticator of our own.
 
 mod authenticator;
+mod elsewhere;
 mod policy;
 mod sessions;
 mod sign_in;

@@ -9,6 +9,7 @@ use crate::desk::{Caller, Via};
 
 /// What would come of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ReleasePreview)]
 pub(crate) struct Preview {
     /// Whether the caller may release it.
     pub(crate) release: Verdict,

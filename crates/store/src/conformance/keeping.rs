@@ -134,6 +134,9 @@ pub(super) fn chunks<P: Place>(place: &P) {
     assert_eq!(b.store.chunks_unreferenced(10).unwrap(), [Digest([4; 32])]);
     b.store.chunk_deleted(&Digest([4; 32])).unwrap();
     assert_eq!(b.store.chunks_unreferenced(10).unwrap(), []);
+    b.store.relay_chunk_put(&Digest([5; 32]), &cc, 20).unwrap();
+    b.store.chunk_deleted(&Digest([5; 32])).unwrap();
+    assert!(!relayed(&b.store, &Digest([5; 32]), &cc));
     sound(&mut b.store);
 }
 

@@ -300,7 +300,10 @@ impl Store for Sqlite {
     }
 
     fn chunk_deleted(&mut self, name: &Digest) -> Result<(), Error> {
-        self.within(|this| this.execute("DELETE FROM chunk_let_go WHERE name = ?", [&name.0]).map(drop))
+        self.within(|this| {
+            this.execute("DELETE FROM relay_chunk WHERE name = ?", [&name.0])?;
+            this.execute("DELETE FROM chunk_let_go WHERE name = ?", [&name.0]).map(drop)
+        })
     }
 
     fn attachment_done(&mut self, record: &RecordId) -> Result<(), Error> {

@@ -31,14 +31,14 @@ pub fn fold(text: &str) -> String {
 static ALONE: LazyLock<Vec<Option<char>>> = LazyLock::new(|| (0..=0xffff).map(|n| alone(char::from_u32(n)?)).collect());
 
 fn alone(c: char) -> Option<char> {
-    let is_alone = |c: char| {
-        canonical_combining_class(c) == 0 && matches!(is_nfc_quick(std::iter::once(c)), IsNormalized::Yes)
-    };
-    let mut folded = worked_out(c.encode_utf8(&mut [0; 4])).collect::<Vec<_>>().into_iter();
-    match (folded.next(), folded.next()) {
-        (Some(one), None) if c.nfkd().all(|c| canonical_combining_class(c) == 0 || is_left_out(c)) => is_alone(one).then_some(one),
-        _ => None,
+    let is_mark = |c| canonical_combining_class(c) != 0;
+    if c.nfkd().any(|c| is_mark(c) && !is_left_out(c)) {
+        return None;
     }
+    let folded: Vec<char> = worked_out(c.encode_utf8(&mut [0; 4])).collect();
+    let [one] = folded[..] else { return None };
+    let composes_with_none = is_nfc_quick(std::iter::once(one)) == IsNormalized::Yes;
+    (!is_mark(one) && composes_with_none).then_some(one)
 }
 
 fn worked_out(text: &str) -> impl Iterator<Item = char> {

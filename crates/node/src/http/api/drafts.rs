@@ -13,6 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Id, Json, Problem};
+use super::{Made, made};
 use crate::clock;
 use crate::desk::drafts::{self, Opened};
 use crate::desk::preview::{self, Previewed};
@@ -46,17 +47,6 @@ struct Write {
     replaces: Option<RecordId>,
 }
 
-/// A record that was put down.
-#[derive(Serialize, ToSchema)]
-struct Made {
-    /// Its id.
-    id: RecordId,
-}
-
-fn made(id: RecordId) -> (StatusCode, axum::Json<Made>) {
-    (StatusCode::CREATED, axum::Json(Made { id }))
-}
-
 /// Writes a draft. Nothing of it leaves.
 #[utoipa::path(
     post, path = "/api/v1/drafts", operation_id = "write_draft", tag = "drafts", request_body = Write,
@@ -75,6 +65,7 @@ async fn write_draft(
 
 /// A question that the second officer answers.
 #[derive(Serialize, ToSchema)]
+#[schema(as = CheckAsked)]
 struct Asked {
     /// By which name the answer is given.
     check: &'static str,

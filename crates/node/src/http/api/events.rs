@@ -19,7 +19,9 @@ use mufakat_record::{Act, RecordId, Role, Verified};
 use mufakat_store::{ClassNumber, Queries, Reader};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use utoipa::IntoParams;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -48,11 +50,25 @@ struct Asked {
     after: Option<i64>,
 }
 
+/// An event as the stream gives it.
+enum Sent {}
+
+impl PartialSchema for Sent {
+    fn schema() -> RefOr<Schema> {
+        let text = |what: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(what));
+        let data = text("What happened, as JSON.").content_media_type("application/json");
+        let event = ObjectBuilder::new().property("id", text("What to come back with.")).property("data", data);
+        event.description(Some("One event of the stream.")).required("id").required("data").build().into()
+    }
+}
+
+impl ToSchema for Sent {}
+
 /// What the ledger takes in, as it takes it in: server-sent events that go on until the caller leaves.
 #[utoipa::path(
     get, path = "/api/v1/events", operation_id = "stream_events", tag = "events",
     params(Asked, ("last-event-id" = Option<String>, Header, description = "The `id` of the last event that was seen.")),
-    responses((status = 200, description = "The events.", body = String, content_type = "text/event-stream"))
+    responses((status = 200, description = "The events.", body = Sent, content_type = "text/event-stream"))
 )]
 async fn stream_events(
     State(node): State<Arc<Node>>,

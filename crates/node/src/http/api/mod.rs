@@ -48,6 +48,9 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::{Extension, Router};
 use http::StatusCode;
+use mufakat_record::RecordId;
+use serde::Serialize;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::openapi::Operations;
@@ -74,28 +77,34 @@ pub(crate) fn desk_routes(node: &Arc<Node>) -> Router {
         .layer(from_fn_with_state(Arc::clone(node), desk::guard))
 }
 
-/// Every route with its description. A new file of routes is one line here.
-fn subjects() -> OpenApiRouter<Arc<Node>> {
-    OpenApiRouter::new()
-        .merge(status::routes())
-        .merge(records::routes())
-        .merge(passing_on::routes())
-        .merge(retention::routes())
-        .merge(search::routes())
-        .merge(searches::routes())
-        .merge(views::routes())
-        .merge(register::routes())
-        .merge(keys::routes())
-        .merge(upkeep::routes())
-        .merge(events::routes())
-        .merge(requests::routes())
-        .merge(officers::routes())
-        .merge(session::routes())
-        .merge(parcels::routes())
-        .merge(policy::routes())
-        .merge(drafts::routes())
-        .merge(uses::routes())
-        .merge(replay::routes())
+/// Every route with its description, by subject. A new file of routes is one line here.
+fn subjects() -> Vec<OpenApiRouter<Arc<Node>>> {
+    vec![
+        status::routes(),
+        records::routes(),
+        passing_on::routes(),
+        retention::routes(),
+        search::routes(),
+        searches::routes(),
+        views::routes(),
+        register::routes(),
+        keys::routes(),
+        upkeep::routes(),
+        events::routes(),
+        requests::routes(),
+        officers::routes(),
+        session::routes(),
+        parcels::routes(),
+        policy::routes(),
+        drafts::routes(),
+        uses::routes(),
+        replay::routes(),
+    ]
+}
+
+/// Every route with its description.
+fn described() -> OpenApiRouter<Arc<Node>> {
+    subjects().into_iter().fold(OpenApiRouter::new(), OpenApiRouter::merge)
 }
 
 /// The description of what anybody can ask at the desk's listener.
@@ -105,7 +114,7 @@ fn open() -> utoipa::openapi::OpenApi {
 
 /// The routes of a running node, and its operations. Whoever serves them says who the caller is.
 fn routes(node: &Arc<Node>) -> (Router, Operations) {
-    let (routes, operations) = openapi::described(subjects().with_state(Arc::clone(node)), open());
+    let (routes, operations) = openapi::described(described().with_state(Arc::clone(node)), open());
     // From the handlers outwards: what is answered once (the gate stands before it, so that a key opens nothing), and tags. They
     // find the caller and the operation among the request's extensions.
     let routes = routes.layer(from_fn_with_state(once::Once::default(), once::once)).layer(from_fn(tags::tag));
@@ -122,6 +131,17 @@ fn through_the_gate(node: &Arc<Node>, routes: Router, operations: Operations) ->
         .layer(from_fn_with_state(operations, openapi::name_operation))
         .layer(DefaultBodyLimit::max(node.config.limits.api_body_bytes_max))
         .layer(from_fn_with_state(Arc::clone(node), count))
+}
+
+/// A record that was put down.
+#[derive(Serialize, ToSchema)]
+struct Made {
+    /// Its id.
+    id: RecordId,
+}
+
+fn made(id: RecordId) -> (StatusCode, axum::Json<Made>) {
+    (StatusCode::CREATED, axum::Json(Made { id }))
 }
 
 async fn no_such_route() -> Problem {

@@ -177,6 +177,7 @@ fn not_oneself(caller: &Caller, officer: &OfficerId) -> Result<(), Problem> {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = InviteOfficer)]
 struct Invite {
     /// For how many seconds the link can be used.
     valid_s: u64,

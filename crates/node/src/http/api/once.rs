@@ -27,7 +27,9 @@ use crate::desk::Caller;
 /// The header with the key.
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest key, in bytes.
-pub(super) const KEY_BYTES_MAX: usize = 200;
+const KEY_BYTES_MAX: usize = 200;
+/// What a key looks like: what may stand in it, and that it neither begins nor ends with a space or a quote.
+pub(super) const KEY_PATTERN: &str = r##"^(?:"[!#-~](?:[ -~]{0,198}[!#-~])?"|[!#-~](?:[ -~]{0,198}[!#-~])?)$"##;
 /// How many answers are kept.
 const KEPT_MAX: usize = 4_096;
 /// How long an answer is kept.
@@ -161,9 +163,16 @@ async fn carried_out(once: Once, request: Request, next: Next) -> Result<Respons
     done.await.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "broken-off", "the request broke off"))
 }
 
+/// A key as it stands, or in quotes, as the draft has it (a string of RFC 9651); [`KEY_PATTERN`] says the same.
 fn read_key(key: &HeaderValue) -> Result<String, Problem> {
-    let key = key.to_str().ok().map(|key| key.trim().trim_matches('"'));
-    let key = key.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
+    let key = key.to_str().ok().map(str::trim);
+    let key = key.map(|key| key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key));
+    let edge = |byte: Option<&u8>| matches!(byte, Some(b'!' | b'#'..=b'~'));
+    let sound = |key: &[u8]| {
+        let inner = key.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        key.len() <= KEY_BYTES_MAX && inner && edge(key.first()) && edge(key.last())
+    };
+    let key = key.filter(|key| sound(key.as_bytes()));
     key.map(str::to_owned)
         .ok_or_else(|| Problem::malformed(format!("`Idempotency-Key` has 1 to {KEY_BYTES_MAX} visible characters")))
 }
@@ -280,6 +289,19 @@ mod tests {
             let status = response.status();
             let body = response.into_body().collect().await.unwrap().to_bytes();
             (status, String::from_utf8(body.to_vec()).unwrap())
+        }
+    }
+
+    #[test]
+    fn a_key_stands_as_it_is_or_in_quotes() {
+        let read = |text: &str| read_key(&HeaderValue::from_str(text).unwrap()).map_err(|no| no.reason());
+        let long = "k".repeat(KEY_BYTES_MAX);
+        for key in ["one", "a b", "a\"b", &long] {
+            assert_eq!(read(key).as_deref(), Ok(key));
+            assert_eq!(read(&format!("\"{key}\"")).as_deref(), Ok(key));
+        }
+        for no in ["", "\"", "\"\"", "\"one", "one\"", "\" \"", "\"\"one\"\"", "a\tb", &"k".repeat(KEY_BYTES_MAX + 1)] {
+            assert_eq!(read(no), Err("malformed"), "{no}");
         }
     }
 

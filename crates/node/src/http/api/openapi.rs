@@ -4,7 +4,7 @@
 //! holds for every operation (problems, who may ask) is added here, once.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -65,9 +65,8 @@ struct Document {
 /// The router with its description served beside it, and its operations. `open` are those that need no caller and are served
 /// elsewhere.
 pub(super) fn described(routes: OpenApiRouter, open: OpenApi) -> (Router, Operations) {
-    let (router, mut api) = routes.routes(routes!(show_api)).split_for_parts();
-    api.merge(open);
-    let api = completed(api);
+    let (router, api) = routes.routes(routes!(show_api)).split_for_parts();
+    let api = completed(api, open);
     let operations = Arc::new(operations(&api));
     // Nothing in it can fail to be written: names are strings, and numbers are finite.
     let json = api.to_json().expect("a description as JSON");
@@ -102,7 +101,12 @@ async fn show_api(Extension(document): Extension<Arc<Document>>, headers: Header
 }
 
 /// What holds for every operation is said once and added to each.
-fn completed(mut api: OpenApi) -> OpenApi {
+fn completed(mut api: OpenApi, open: OpenApi) -> OpenApi {
+    let posts = api.paths.paths.values_mut().filter_map(|item| item.post.as_mut());
+    for operation in posts.filter(|operation| takes_key(operation)) {
+        operation.parameters.get_or_insert_default().push(key_parameter());
+    }
+    api.merge(open);
     let license = LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build();
     let about =
         "The local API of a node: what the agency's people and programs ask of it. docs/api.md gives the conventions.";
@@ -112,6 +116,7 @@ fn completed(mut api: OpenApi) -> OpenApi {
         .description("A problem: what was not done, and why (RFC 9457).")
         .content(PROBLEM_TYPE, problem.build());
     let components = api.components.get_or_insert_with(Components::new);
+    open_flattened(&mut components.schemas);
     components.schemas.insert(Problem::name().into_owned(), Problem::schema());
     components.responses.insert("Problem".to_owned(), problem.build().into());
     let cookie = ApiKey::Cookie(ApiKeyValue::with_description(COOKIE, "The session of an officer in a browser."));
@@ -126,15 +131,29 @@ fn completed(mut api: OpenApi) -> OpenApi {
                 operation.responses.responses.entry(range.to_owned()).or_insert(problem);
             }
         }
-        if let Some(operation) = item.post.as_mut().filter(|operation| takes_key(operation)) {
-            operation.parameters.get_or_insert_default().push(key_parameter());
-        }
     }
     let none: [&str; 0] = [];
     // At the socket nothing is shown: whoever can open it is the operator.
     let security = [SecurityRequirement::new("session", none), SecurityRequirement::new("token", none)];
     let whole = OpenApiBuilder::from(api).info(info.build()).security(Some(security));
     whole.build()
+}
+
+/// What is flattened into another object stands beside members that it does not know, and cannot say that there are none.
+fn open_flattened(schemas: &mut BTreeMap<String, RefOr<Schema>>) {
+    let wholes = schemas.values().filter_map(|schema| match schema {
+        RefOr::T(Schema::AllOf(whole)) => Some(&whole.items),
+        _ => None,
+    });
+    let parts = wholes.flatten().filter_map(|part| match part {
+        RefOr::Ref(part) => part.ref_location.rsplit('/').next().map(str::to_owned),
+        RefOr::T(_) => None,
+    });
+    for name in parts.collect::<Vec<_>>() {
+        if let Some(RefOr::T(Schema::Object(part))) = schemas.get_mut(&name) {
+            part.additional_properties = None;
+        }
+    }
 }
 
 /// Whether a request to this operation may be sent again with a key: it makes something, and its answer can be kept.
@@ -146,11 +165,11 @@ fn takes_key(operation: &Described) -> bool {
 }
 
 fn key_parameter() -> Parameter {
-    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(once::KEY_BYTES_MAX));
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(once::KEY_PATTERN));
     let what = "What the caller calls this request. Sent again with the same key it is carried out once, and answered the same.";
     let named =
         ParameterBuilder::new().name("Idempotency-Key").parameter_in(ParameterIn::Header).description(Some(what));
-    named.schema(Some(text.pattern(Some("^[!#-~]([ -~]*[!#-~])?$")).build())).build()
+    named.schema(Some(text.build())).build()
 }
 
 fn operations_of(item: &mut PathItem) -> [(Method, &mut Option<Described>); 5] {
@@ -179,9 +198,7 @@ fn operations(api: &OpenApi) -> HashMap<(Method, String), Operation> {
 /// The description of the whole API.
 #[cfg(test)]
 pub(crate) fn description() -> OpenApi {
-    let mut api = super::subjects().routes(routes!(show_api)).split_for_parts().1;
-    api.merge(super::open());
-    completed(api)
+    completed(super::described().routes(routes!(show_api)).into_openapi(), super::open())
 }
 
 /// Bytes that are no JSON.
@@ -295,6 +312,28 @@ mod tests {
         for no in ["make_subject_file", "preview_draft", "create_token", "invite_officer", "finish_sign_in"] {
             assert!(!takes_key(no), "{no}");
         }
+    }
+
+    #[test]
+    fn no_two_things_have_one_name() {
+        let mut named: BTreeMap<String, Value> = BTreeMap::new();
+        let subjects = super::super::subjects().into_iter().map(OpenApiRouter::into_openapi);
+        let schemas = subjects.chain([super::super::open()]).filter_map(|api| Some(api.components?.schemas)).flatten();
+        for (name, schema) in schemas {
+            let schema = serde_json::to_value(&schema).unwrap();
+            let before = named.entry(name.clone()).or_insert_with(|| schema.clone());
+            assert_eq!(*before, schema, "{name} names two things; give one another with `#[schema(as = …)]`");
+        }
+        assert!(named.len() > 100, "{}", named.len());
+    }
+
+    #[test]
+    fn what_is_flattened_lets_other_members_be() {
+        let document = document();
+        let schemas = &document["components"]["schemas"];
+        assert_eq!(schemas["Register"]["allOf"][0]["$ref"], "#/components/schemas/RegisterVersion");
+        assert_eq!(schemas["RegisterVersion"]["additionalProperties"], Value::Null);
+        assert_eq!(schemas["Envelope"]["additionalProperties"], false);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 use super::openapi::Octets;
 use super::problem::{Id, Json, Problem, Query};
 use super::tags::IfMatch;
-use super::{body, bulk, once};
+use super::{Made, body, bulk, made, once};
 use crate::chunks::{self, NotTaken, Unreadable};
 use crate::clock;
 use crate::desk::{self, Caller};
@@ -489,16 +489,6 @@ fn recipient(mut row: Value) -> Recipient {
         at_ms: member("at_ms"),
         answer: member("answer"),
     }
-}
-
-/// A new record.
-#[derive(Serialize, ToSchema)]
-struct Made {
-    id: RecordId,
-}
-
-fn made(id: RecordId) -> (StatusCode, axum::Json<Made>) {
-    (StatusCode::CREATED, axum::Json(Made { id }))
 }
 
 /// Why a record is taken back.

@@ -188,6 +188,7 @@ async fn propose_register(
 /// Who is invited, and for how long.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = InviteAgency)]
 struct Invite {
     agency: AgencyId,
     party: AgencyId,

@@ -35,6 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
 
 /// A request that is on its way.
 #[derive(Serialize, ToSchema)]
+#[schema(as = RequestAsked)]
 struct Asked {
     /// The requests; one for each agency that is asked, when none is to learn of the others.
     records: Vec<Shared>,
@@ -110,6 +111,7 @@ enum Form {
 
 /// The table of a year.
 #[derive(Serialize, ToSchema)]
+#[schema(as = RequestsTable)]
 struct Counted {
     year: i16,
     /// The time zone in which the year is reckoned.

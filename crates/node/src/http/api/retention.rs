@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 
 use super::problem::{Id, Json, Problem};
 use super::records::may_read;
+use super::{Made, made};
 use crate::desk::Caller;
 use crate::node::Node;
 use crate::retention::{self, Done, Overdue, Preview};
@@ -30,15 +31,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(make_subject_file))
 }
 
-/// A record that was made.
-#[derive(Serialize, ToSchema)]
-struct Made {
-    id: RecordId,
-}
-
 /// A legal hold, on records with what they carry, on a thread, or on both.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewHold)]
 struct Place {
     #[serde(default)]
     records: Vec<RecordId>,
@@ -69,7 +65,7 @@ async fn place_hold(
         may_read(&node, &caller, *record).await?;
     }
     let id = retention::place_hold(&node, &caller, records, thread, reason, until).await??;
-    Ok((StatusCode::CREATED, axum::Json(Made { id })))
+    Ok(made(id))
 }
 
 /// Why a hold is lifted.
@@ -156,7 +152,7 @@ async fn delete_record(
     }
     may_read(&node, &caller, id).await?;
     let id = retention::delete_by_order(&node, &caller, id, asked.why, asked.reason).await??;
-    Ok((StatusCode::CREATED, axum::Json(Made { id })))
+    Ok(made(id))
 }
 
 /// Answers that are overdue.

@@ -48,6 +48,7 @@ struct Page {
 
 /// How many records were found.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = FoundCount)]
 struct Counted {
     number: usize,
     /// There are more than are counted.
@@ -56,6 +57,7 @@ struct Counted {
 
 /// A record that was found.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FoundRecord)]
 struct Shown {
     record: RecordId,
     kind: String,

@@ -4,6 +4,7 @@ mod reach;
 mod release;
 mod requests;
 mod search;
+mod uploads;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -109,3 +109,82 @@ async fn requests_run_on_both_sides_and_are_counted() {
     vn.end().await;
     ru.end().await;
 }
+
+/// Asks, and has the two sides take these steps, each with the state that follows; gives the request.
+async fn brought_to(vn: &Running, ru: &Running, steps: &[(&Running, Value, &str)]) -> String {
+    let unused = hex::encode(crate::writer::entropy());
+    let (_, answer) = vn.post("/api/v1/requests", &question(&unused)).await;
+    let id = answer["records"][0]["id"].as_str().unwrap().to_owned();
+    row(ru, &id, |body| body["state"] == "received").await;
+    row(vn, &id, |body| body["state"] == "received" && body["settled"] == true).await;
+    for (who, says, state) in steps {
+        let (status, problem) = step(who, &id, says.clone()).await;
+        assert_eq!(status, StatusCode::CREATED, "{state}: {problem}");
+        for side in [vn, ru] {
+            row(side, &id, |body| body["state"] == *state).await;
+        }
+    }
+    id
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_is_taken_back_while_it_is_open_and_not_after() {
+    let (vn, ru) = two().await;
+    let withdrawn = || json!({ "step": "withdrawn", "why": "EXERCISE: solved" });
+    let judge = json!({ "step": "awaiting-judge", "until": crate::clock::now_s() + 90_000, "why": "EXERCISE" });
+    let routed = (&ru, json!({ "step": "routed", "to": "EXERCISE desk" }), "routed");
+    let asked_back = (&ru, json!({ "step": "clarification-asked", "text": "EXERCISE?" }), "clarification");
+    let answered = (&ru, json!({ "step": "answered", "text": "EXERCISE" }), "answered");
+    let refused = (&ru, json!({ "step": "refused", "grounds": ["security"], "words": "EXERCISE" }), "refused");
+    let part = json!([{ "part": "EXERCISE", "ground": "security", "words": "EXERCISE" }]);
+    let in_part = (&ru, json!({ "step": "answered", "text": "EXERCISE", "refused": part }), "answered-in-part");
+    let feedback = (&vn, json!({ "step": "feedback", "text": "EXERCISE", "useful": true }), "feedback");
+    let closed = (&vn, json!({ "step": "closed" }), "closed");
+
+    for steps in [&[][..], &[routed.clone()], &[asked_back.clone()], &[(&ru, judge, "awaiting-judge")]] {
+        let id = brought_to(&vn, &ru, steps).await;
+        // Only who asked takes it back.
+        let (status, problem) = step(&ru, &id, withdrawn()).await;
+        assert_eq!((status, &problem["reason"]), (StatusCode::CONFLICT, &json!("not-yours")));
+        let (status, problem) = step(&vn, &id, withdrawn()).await;
+        assert_eq!(status, StatusCode::CREATED, "after {steps:?}: {problem}", steps = steps.last().map(|step| step.2));
+        let asked = row(&ru, &id, |body| body["state"] == "withdrawn").await;
+        let asking = row(&vn, &id, |body| body["state"] == "withdrawn" && body["steps"] == asked["steps"]).await;
+        assert_eq!(asked["clock"], asking["clock"]);
+        let clock = &asked["clock"];
+        assert!(clock["ended_ms"].is_u64() && clock["still_since_ms"].is_null() && clock["late"] == false, "{clock}");
+        // Then neither side goes on, whatever was open; it can be closed.
+        for (who, says, _) in [&answered, &refused, &asked_back, &(&vn, withdrawn(), "")] {
+            let (status, problem) = step(who, &id, says.clone()).await;
+            assert_eq!((status, &problem["reason"]), (StatusCode::CONFLICT, &json!("out-of-turn")), "{says}");
+        }
+        let given = json!({ "step": "clarification-given", "text": "EXERCISE" });
+        assert_eq!(step(&vn, &id, given).await.1["reason"], "out-of-turn");
+        assert_eq!(step(&vn, &id, closed.1.clone()).await.0, StatusCode::CREATED);
+        row(&ru, &id, |body| body["state"] == "closed").await;
+    }
+
+    for steps in [
+        vec![answered.clone()],
+        vec![in_part],
+        vec![refused],
+        vec![answered.clone(), feedback],
+        vec![answered, closed.clone()],
+    ] {
+        let id = brought_to(&vn, &ru, &steps).await;
+        let before = row(&vn, &id, |_| true).await;
+        let (status, problem) = step(&vn, &id, withdrawn()).await;
+        assert_eq!((status, &problem["reason"]), (StatusCode::CONFLICT, &json!("out-of-turn")), "{}", before["state"]);
+        for side in [&vn, &ru] {
+            assert_eq!(row(side, &id, |_| true).await["steps"], before["steps"]);
+        }
+    }
+
+    // What has not arrived has no clock that could end: the record is retracted instead.
+    ru.end().await;
+    let (_, answer) = vn.post("/api/v1/requests", &question("unreached")).await;
+    let id = answer["records"][0]["id"].as_str().unwrap();
+    row(&vn, id, |body| body["state"] == "sent").await;
+    assert_eq!(step(&vn, id, withdrawn()).await.1["reason"], "out-of-turn");
+    vn.end().await;
+}
