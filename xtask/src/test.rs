@@ -59,7 +59,11 @@ const PARTS: &[Part] = &[
         run: api::part,
     },
     Part { name: "fuzz", proves: "no parser of a stranger's bytes breaks within a few seconds", run: fuzz::part },
-    Part { name: "kills", proves: "30 SIGKILLs under load lose nothing and double nothing", run: kills },
+    Part {
+        name: "kills",
+        proves: "30 SIGKILLs under load lose and double nothing, and 50 during deletions leave nothing by halves",
+        run: kills,
+    },
 ];
 
 impl Run for Args {
@@ -182,14 +186,32 @@ fn docs(root: &Path, log: &mut Log) -> anyhow::Result<String> {
 
 fn kills(root: &Path, log: &mut Log) -> anyhow::Result<String> {
     log.run(tools::cargo(root).args(["build", "-p", "mufakat-cli", "-p", "mufakat-trial"]))?;
-    log.run(tools::cargo(root).args(["run", "-p", "mufakat-trial", "--", "kills", "--times", "30", "--json"]))?;
+    let load = killed(root, log, "load", 30)?;
+    let deletions = killed(root, log, "deletions", 50)?;
+    // Each record that is there to be deleted is deleted once, and those that its holder deletes are receipted.
+    let count = |name: &str| deletions[name].as_u64().unwrap_or_default();
+    let few = count("under_way_at_a_kill") < 50 || count("deletions") < 50 || count("receipts") == 0;
+    if few || load["received"] != load["records"] || load["receipts"] != load["records"] {
+        bail!("the trials ended with {load} and {deletions}");
+    }
+    Ok(format!(
+        "{} kills, {} records; {} kills, {} deletions",
+        load["kills"], load["records"], deletions["kills"], deletions["deletions"]
+    ))
+}
+
+/// Kills nodes so many times, and gives the trial's last word.
+fn killed(root: &Path, log: &mut Log, during: &str, times: u64) -> anyhow::Result<serde_json::Value> {
+    let number = times.to_string();
+    let options = ["--during", during, "--times", &number, "--json"];
+    log.run(tools::cargo(root).args(["run", "-p", "mufakat-trial", "--", "kills"]).args(options))?;
     let told = log.text()?;
     let last = told.lines().rev().find(|line| line.starts_with('{')).context("the trial says nothing")?;
     let told: serde_json::Value = serde_json::from_str(last).context("the trial's last word is not JSON")?;
-    if told["ok"] != true || told["kills"] != 30 {
+    if told["ok"] != true || told["during"] != during || told["kills"] != times {
         bail!("the trial ended with {told}");
     }
-    Ok(format!("{} kills, {} records", told["kills"], told["records"]))
+    Ok(told)
 }
 
 /// How many tests ran, from the `test result: ok. 3 passed; 0 failed; …` line that each test binary ends with.

@@ -8,7 +8,7 @@ use crate::args::TrackArgs;
 use crate::client::Client;
 use crate::failure::refused;
 use crate::output::{Output, Table, clean, short, text_of};
-use crate::when::show_ms;
+use crate::when::{show_ms, show_s};
 
 /// How often the node is asked while a command waits.
 const ASK_PAUSE: Duration = Duration::from_millis(200);
@@ -63,7 +63,7 @@ fn is_settled(answer: &Value, wants_answers: bool) -> bool {
 }
 
 fn words(answer: &Value) -> String {
-    let mut table = Table::new(&["recipient", "state", "reason", "when", "leaf", "answer"]);
+    let mut table = Table::new(&["recipient", "state", "reason", "when", "leaf", "answer", "deleted"]);
     for recipient in answer["recipients"].as_array().into_iter().flatten() {
         table.row([
             text_of(&recipient["agency"]),
@@ -72,6 +72,7 @@ fn words(answer: &Value) -> String {
             recipient["at_ms"].as_u64().map(show_ms).unwrap_or_default(),
             text_of(&recipient["index"]),
             answer_words(&recipient["answer"]),
+            deletion_words(&recipient["deletion"]),
         ]);
     }
     format!("record {}\n{}", text_of(&answer["id"]), table.text("no recipients"))
@@ -84,12 +85,21 @@ fn state_words(recipient: &Value) -> String {
     }
 }
 
-/// A recipient's answer to a retraction or correction: what it did, and why if it says so.
+/// A recipient's answer to a retraction or correction: what it did, when by its own clock, and why if it says so.
 fn answer_words(answer: &Value) -> String {
+    let at = answer["at"].as_u64().map(|at| format!(" {}", show_s(at))).unwrap_or_default();
+    let did = format!("{}{at}", text_of(&answer["action"]));
     match answer["reason"].as_str().filter(|reason| !reason.is_empty()) {
-        Some(reason) => format!("{}: {reason}", text_of(&answer["action"])),
-        None => text_of(&answer["action"]),
+        Some(reason) => format!("{did}: {reason}"),
+        None => did,
     }
+}
+
+/// What a recipient says that it deleted of a record: when by its own clock, why, and how much.
+fn deletion_words(deletion: &Value) -> String {
+    let Some(at) = deletion["at"].as_u64() else { return String::new() };
+    let [why, copies, attachments] = ["why", "copies", "attachments"].map(|name| text_of(&deletion[name]));
+    format!("{}: {why}; records {copies}, attachments {attachments}", show_s(at))
 }
 
 async fn newest(client: &Client, limit: u32, output: Output) -> anyhow::Result<()> {
@@ -139,9 +149,13 @@ mod tests {
             {"agency": "ru-police", "state": "accepted", "reason": null, "index": 7, "at_ms": 1_795_294_800_000_u64,
              "answer": {"action": "kept", "reason": "law"}},
             {"agency": "vn-police", "state": "rejected", "reason": "expired"},
+            {"agency": "sg", "state": "through", "through": "ru-police", "answer": {"action": "deleted", "at": 1_795_294_800},
+             "deletion": {"why": "retracted", "at": 1_795_294_801, "copies": 1, "attachments": 2}},
         ]});
         let text = words(&answer);
         assert!(text.contains("ru-police  accepted           2026-11-21T21:00:00Z  7     kept: law"), "{text}");
-        assert!(text.contains("vn-police  rejected  expired"), "{text}");
+        assert!(text.contains("vn-police  rejected"), "{text}");
+        let told = ["deleted 2026-11-21T21:00:00Z", "2026-11-21T21:00:01Z: retracted; records 1, attachments 2"];
+        assert!(told.iter().all(|words| text.contains(words)), "{text}");
     }
 }

@@ -3,7 +3,9 @@
 
 mod blind;
 mod breaks;
+mod comply;
 mod crash;
+mod eyes;
 mod found;
 mod incidents;
 mod marker;
@@ -81,7 +83,7 @@ struct Demo {
 type Action = fn(&mut Demo) -> Result<()>;
 
 /// The steps: their names, what they prove, and what they do.
-const STEPS: [(&str, &str, Action); 9] = [
+const STEPS: [(&str, &str, Action); 11] = [
     ("register", "two parties found the register, three join by invitation, k of n sign each version", found::run),
     ("share", "real incidents go to every agency", share::run),
     (
@@ -98,6 +100,16 @@ const STEPS: [(&str, &str, Action); 9] = [
         "use log",
         "a draft is previewed and released; its originator learns how it is used; the desk as it was",
         uses::run,
+    ),
+    (
+        "compliance",
+        "a report that was passed on is taken back to the third hand; each holder says what it did and when",
+        comply::run,
+    ),
+    (
+        "one's eyes",
+        "a record for the eyes of one officer is nowhere in what all others can ask, see or read",
+        eyes::run,
     ),
 ];
 

@@ -180,7 +180,8 @@ fn read(
     Ok(text)
 }
 
-/// Whether a caller may learn of a leaf. A record that is not held has no class, and is for those who may see everything.
+/// Whether a caller may learn of a leaf. A record that is not held has no class, and is for those who may see everything. What was
+/// refused to the caller is told only of records that the caller may list: for every other it would tell that there is one.
 fn is_for(
     caller: &Caller,
     leaf: &Leaf,
@@ -192,7 +193,9 @@ fn is_for(
         What::Register => true,
         What::Use | What::Decision | What::Session => {
             let own = |act: Act| act.officer.is_some() && act.officer == caller.officer;
-            oversees(caller) || Act::from_detail(&leaf.detail).is_some_and(own)
+            let listed = || Ok::<_, mufakat_store::Error>(classes.contains(&class_of(&RecordId(leaf.subject.0))?));
+            let own = Act::from_detail(&leaf.detail).is_some_and(own);
+            oversees(caller) || own && (leaf.what != What::Decision || listed()?)
         }
         _ => classes.contains(&class_of(&RecordId(leaf.subject.0))?),
     })
@@ -320,6 +323,9 @@ mod tests {
             assert!(seen(&night) && seen(&auditor) && seen(&Caller::operator()), "{what:?}");
             assert!(!seen(&officer("d4-day", Role::Analyst)), "{what:?}");
             assert!(!is_for(&night, what, b"no act", 3), "{what:?}");
+            // That something was refused tells that there is something.
+            assert_eq!(is_for(&night, what, &own, 4), what != What::Decision, "{what:?}");
+            assert!(is_for(&auditor, what, &own, 4), "{what:?}");
         }
     }
 }

@@ -6,94 +6,42 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ExitCode, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use axum::body::Body;
-use http::Method;
-use mufakat_node::net::local_client;
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
-use crate::community::{Agency, Community, Node, binary, finish, spawn};
+use super::{Args, CHECK_EVERY, Chance, RU as RECIPIENT, VN as SENDER, backlog, check_folder, founded, rows};
+use crate::community::{Node, finish, spawn};
 
-const SENDER: &str = "vn-police";
-const RECIPIENT: &str = "ru-police";
-/// When a node is killed, in milliseconds after it answered: from, and until.
-const KILL_MS: [u64; 2] = [50, 600];
 /// How many lines are handed in at a time, and how long to rest before the next: about 1,200 a second.
 const LINES_AT_ONCE: usize = 24;
 const LINES_PAUSE: Duration = Duration::from_millis(20);
-/// After so many kills the folder of the node that was killed is checked before it starts again.
-const CHECK_EVERY: usize = 6;
 /// How long the last records may take to get through.
 const DRAIN_MAX: Duration = Duration::from_secs(180);
-/// How many rows of a view are asked for at once; a node gives no more.
-const ROWS_MAX: usize = 500;
-/// The largest answer that is read whole, in bytes.
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How often to kill.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// How many times a node is killed
-    #[arg(long, default_value_t = 30)]
-    times: usize,
-    /// Where chance begins: the same seed kills at the same moments
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// One JSON object at the end
-    #[arg(long)]
-    json: bool,
-}
-
-/// Runs the trial.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let root = tempfile::tempdir()?;
-    let outcome = trial(args, root.path());
-    if outcome.is_err() {
-        // What the nodes said and kept is the only way to find out why.
-        eprintln!("the folders and logs of the nodes are kept in {}", root.keep().display());
-    }
-    let told = outcome?;
-    if args.json {
-        println!("{told}");
-    } else {
-        let number = |name: &str| told[name].as_u64().unwrap_or_default();
-        println!(
-            "{} kills: {} records shared, {} at the recipient, {} receipts; nothing lost, nothing twice, fsck clean",
-            number("kills"),
-            number("records"),
-            number("received"),
-            number("receipts")
-        );
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn trial(args: &Args, root: &Path) -> Result<Value> {
-    let runtime = tokio::runtime::Runtime::new()?;
-    let mut chance = ChaCha20Rng::seed_from_u64(args.seed);
-    let agency = |id| Agency { id, party: id, name: "EXERCISE agency", party_name: "EXERCISE party", relay: false };
-    let binary = binary()?;
-    let mut community = Community::founded(&binary, root, &[agency(SENDER), agency(RECIPIENT)], 60)?;
+/// Runs it; gives what it came to, for programs and for people.
+pub(super) fn trial(args: &Args, root: &Path) -> Result<(Value, String)> {
+    let runtime = Runtime::new()?;
+    let mut chance = Chance::from(args.seed);
+    let mut community = founded(root)?;
     let began = Instant::now();
     let sharing = Sharing::begin(community.node(SENDER))?;
     let mut least = usize::MAX;
     for number in 0..args.times {
         let victim = if number % 2 == 0 { SENDER } else { RECIPIENT };
         let before = sharing.acknowledged();
-        let wait_ms = KILL_MS[0] + chance.next_u64() % (KILL_MS[1] - KILL_MS[0]);
-        std::thread::sleep(Duration::from_millis(wait_ms));
+        let wait = chance.wait();
+        std::thread::sleep(wait);
         community.node_mut(victim).kill()?;
         least = least.min(sharing.acknowledged() - before);
         if !args.json {
-            eprintln!("  kill {:>2} of {}: {victim} after {wait_ms} ms", number + 1, args.times);
+            eprintln!("  kill {:>2} of {}: {victim} after {} ms", number + 1, args.times, wait.as_millis());
         }
         if (number + 1).is_multiple_of(CHECK_EVERY) {
             check_folder(community.node(victim))?;
@@ -109,8 +57,16 @@ fn trial(args: &Args, root: &Path) -> Result<Value> {
         node.stop()?;
         check_folder(node)?;
     }
-    Ok(json!({
+    let words = format!(
+        "{} kills: {} records shared, {} at the recipient, {} receipts; nothing lost, nothing twice, fsck clean",
+        args.times,
+        acknowledged.len(),
+        received.len(),
+        receipts.len()
+    );
+    let told = json!({
         "ok": true,
+        "during": "load",
         "kills": args.times,
         "seed": args.seed,
         "records": acknowledged.len(),
@@ -118,7 +74,8 @@ fn trial(args: &Args, root: &Path) -> Result<Value> {
         "receipts": receipts.len(),
         "least_acknowledged_before_a_kill": least,
         "seconds": began.elapsed().as_secs_f64(),
-    }))
+    });
+    Ok((told, words))
 }
 
 /// The title of a line, by its number from 1.
@@ -151,18 +108,10 @@ fn compare(
     Ok(())
 }
 
-fn check_folder(node: &Node) -> Result<()> {
-    let told = node.cli(&["fsck"])?;
-    ensure!(told["clean"] == true, "fsck of {} finds {told}", node.agency.id);
-    Ok(())
-}
-
-fn drained(runtime: &tokio::runtime::Runtime, sender: &Node) -> Result<()> {
+fn drained(runtime: &Runtime, sender: &Node) -> Result<()> {
     let began = Instant::now();
     loop {
-        let status = runtime.block_on(get(sender, "/api/v1/status"))?;
-        let partners = status["partners"].as_array().context("no partners")?;
-        let left: u64 = partners.iter().filter_map(|partner| partner["backlog"].as_u64()).sum();
+        let left = runtime.block_on(backlog(&sender.socket()))?;
         if left == 0 {
             return Ok(());
         }
@@ -172,38 +121,18 @@ fn drained(runtime: &tokio::runtime::Runtime, sender: &Node) -> Result<()> {
 }
 
 /// The titles of the reports at the recipient, each with its id.
-fn received(runtime: &tokio::runtime::Runtime, recipient: &Node) -> Result<Vec<(String, String)>> {
-    let rows = runtime.block_on(rows(recipient, "inbox"))?;
+fn received(runtime: &Runtime, recipient: &Node) -> Result<Vec<(String, String)>> {
+    let rows = runtime.block_on(rows(&recipient.socket(), "inbox"))?;
     let text = |value: &Value| anyhow::Ok(value.as_str().context("not text")?.to_owned());
     rows.iter().map(|row| Ok((text(&row["body"]["title"])?, text(&row["record"])?))).collect()
 }
 
 /// What the recipient said of each report, by the report's id.
-fn receipts(runtime: &tokio::runtime::Runtime, sender: &Node) -> Result<HashMap<String, String>> {
-    let rows = runtime.block_on(rows(sender, "track"))?;
+fn receipts(runtime: &Runtime, sender: &Node) -> Result<HashMap<String, String>> {
+    let rows = runtime.block_on(rows(&sender.socket(), "track"))?;
     let reports = rows.iter().filter(|row| row["body"]["kind"] == "report");
     let text = |value: &Value| anyhow::Ok(value.as_str().context("not text")?.to_owned());
     reports.map(|row| Ok((text(&row["record"])?, text(&row["body"]["state"])?))).collect()
-}
-
-async fn rows(node: &Node, view: &str) -> Result<Vec<Value>> {
-    let mut all = Vec::new();
-    let mut after = String::new();
-    loop {
-        let path = format!("/api/v1/views/{view}?order=oldest&limit={ROWS_MAX}{after}");
-        let mut page = get(node, &path).await?;
-        all.append(page["rows"].as_array_mut().context("no rows")?);
-        match page["next"].as_str() {
-            Some(next) => after = format!("&after={next}"),
-            None => return Ok(all),
-        }
-    }
-}
-
-async fn get(node: &Node, path: &str) -> Result<Value> {
-    let answer = local_client::request(&node.socket(), Method::GET, path, None, Body::empty()).await?;
-    ensure!(answer.status.is_success(), "{path}: {}", answer.status);
-    Ok(serde_json::from_slice(&answer.bytes(ANSWER_BYTES_MAX).await?)?)
 }
 
 /// `mufakat share --ndjson --batch`, fed until it is told that no more follows.
