@@ -15,8 +15,8 @@ use mufakat_record::{
 use rand_chacha::ChaCha20Rng;
 
 use crate::engine::salt;
-use crate::known::{Target, is_by};
-use crate::{Batch, Change, Exchange, Facts, Leaf, OnRetraction, Unavailable, What};
+use crate::known::{PassedOn, Target, is_by};
+use crate::{Batch, Change, Exchange, Facts, Leaf, OnRetraction, SAID_MAX, Said, Unavailable, What};
 
 /// What a retracting agency is told when a legal hold keeps the record: nothing of the case.
 pub const ON_HOLD: &str = "a legal hold is on it";
@@ -190,8 +190,9 @@ impl Exchange {
             if self.on_retraction != OnRetraction::Delete {
                 return Ok(Err(NotDeleted::KeptByRule));
             }
-            asked_by = facts.referring(id, Relation::Retracts)?;
-            asked_by.retain(|by| by.header().author == record.header().author && by.header().kind == Retraction::KIND);
+            let (relation, by, kind) = (Relation::Retracts, &record.header().author, Retraction::KIND);
+            // Each is answered; who says it more often than that has had an answer to each before, and gets a receipt anyway.
+            asked_by = facts.referring(id, Said { relation, by, kind, latest: SAID_MAX })?;
             if asked_by.is_empty() {
                 return Ok(Err(NotDeleted::KeptByRule));
             }
@@ -222,15 +223,14 @@ impl Exchange {
         at_ms: u64,
         random: &mut ChaCha20Rng,
     ) {
-        for passed_on in &target.passed_on {
-            let header = passed_on.record.header();
-            let id = passed_on.record.id();
+        for passed_on in target.passed_on.iter() {
+            let (header, id) = (&passed_on.header, passed_on.id);
             let audience: Vec<AgencyId> =
                 header.audience.iter().filter(|to| self.outbound.contains_key(*to)).cloned().collect();
             if passed_on.taken_back || audience.is_empty() || is_taken_back(batch, &id) {
                 continue;
             }
-            let cause = cause.filter(|cause| is_rooted(cause, &passed_on.record));
+            let cause = cause.filter(|cause| is_rooted(cause, passed_on));
             let carries = cause.map(|cause| cause.bytes().to_vec()).filter(|bytes| bytes.len() <= CARRIED_BYTES_MAX);
             let body = Retraction { reason: reason.to_owned(), carries };
             let references = vec![Reference { relation: Relation::Retracts, record: id }];
@@ -254,7 +254,7 @@ impl Exchange {
         let mut copies = vec![record.id()];
         let mut attachments: Vec<RecordId> = target.attached.iter().map(|(id, _)| *id).collect();
         for passed_on in target.passed_on.iter().filter(|passed_on| !passed_on.on_its_way) {
-            copies.push(passed_on.record.id());
+            copies.push(passed_on.id);
             attachments.extend(&passed_on.attached);
         }
         copies.retain(|id| !is_erased(batch, id));
@@ -332,8 +332,8 @@ impl Exchange {
 }
 
 /// Whether a retraction is the originator's, or carries it. One of those in between says only that it holds it no longer.
-fn is_rooted(retraction: &Verified, passed_on: &Verified) -> bool {
-    let by_originator = original_of(passed_on).is_ok_and(|(_, header, _)| header.author == retraction.header().author);
+fn is_rooted(retraction: &Verified, passed_on: &PassedOn) -> bool {
+    let by_originator = passed_on.originator.as_ref() == Some(&retraction.header().author);
     by_originator || innermost(retraction, |_| Ok(())).is_ok_and(|origin| origin.is_some())
 }
 

@@ -14,7 +14,7 @@ mod leaf;
 mod passing_on;
 mod register;
 
-pub use change::{Change, Facts, Held, Unavailable};
+pub use change::{Change, Facts, Held, SAID_MAX, Said, Unavailable};
 pub use channel::{
     ALONE_FOR, Departed, FAILURES_BEFORE_RELAY, Inbound, Outbound, Plan, RELAY_PATIENCE_MS, UNDER_WAY_MAX, WAIT_MS_MAX,
     WAIT_MS_MIN,

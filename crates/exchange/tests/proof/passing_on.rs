@@ -4,6 +4,7 @@
 use mufakat_exchange::{NotDeleted, ON_HOLD, OnRetraction, Refusal, What};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::answer::{Action, Answer};
+use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::deletion_receipt::{DeletionReceipt, Why};
 use mufakat_record::kinds::onward::{Carried, ONWARD_DEPTH_MAX, Onward};
 use mufakat_record::kinds::permission::Permission;
@@ -201,6 +202,25 @@ fn passed_on(on_retraction: [OnRetraction; 4]) -> (Vec<Node>, [Verified; 3]) {
 
 fn deleting() -> [OnRetraction; 4] {
     [OnRetraction::Delete, OnRetraction::Delete, OnRetraction::Delete, OnRetraction::Delete]
+}
+
+/// What this agency passed on of a record is looked up once, however many records of one delivery are about it.
+#[test]
+fn many_records_about_one_cost_one_look() {
+    let asked = |count: usize| {
+        let (mut nodes, [report, ..]) = passed_on(deleting());
+        let about = |n: usize| {
+            let body = Correction { reason: format!("EXERCISE {n}"), report: report_body("EXERCISE corrected") };
+            nodes[0].record(&["bb"], &body, &[(Relation::Corrects, report.id())])
+        };
+        let corrections: Vec<_> = (0..count).map(about).collect();
+        nodes[0].share(&corrections.iter().collect::<Vec<_>>());
+        let before = nodes[1].store.asked.get();
+        settle(&mut nodes[..2]);
+        assert_eq!(nodes[1].store.kept(Correction::KIND), count);
+        nodes[1].store.asked.get() - before
+    };
+    assert_eq!(asked(40), asked(1));
 }
 
 #[test]

@@ -450,6 +450,11 @@ fn starting_looks_at_few_rows() {
             "SEARCH q USING COVERING INDEX outbox_queued",
         ),
         (
+            "SELECT leaf FROM reference WHERE target = x'00' AND relation = 0 AND author = 1 AND kind = 'onward'
+                ORDER BY leaf DESC LIMIT 9",
+            "SEARCH reference USING PRIMARY KEY (target=? AND relation=? AND author=? AND kind=?)",
+        ),
+        (
             "UPDATE outbox SET state = 3 WHERE agency = 1 AND epoch = (SELECT epoch FROM state) AND state = 0",
             "SEARCH outbox USING",
         ),
