@@ -43,6 +43,8 @@ pub(crate) struct PassedOn {
     pub(crate) taken_back: bool,
     /// Whether somebody has not confirmed it yet, so that it must stay for now.
     pub(crate) on_its_way: bool,
+    /// Whether a legal hold is on it, or on what went with it.
+    pub(crate) on_hold: bool,
 }
 
 impl Target {
@@ -58,7 +60,7 @@ impl Target {
         let find = |id: &RecordId| Ok(facts.held(id)?.map(|held| (held.record, None)));
         let attached = attached_to(&record, find)?;
         let on_hold = is_on_hold_with(facts, &record, attached.iter().map(|(id, _)| id), at_ms)?;
-        let passed_on = passed_on(facts, me, &record.id())?;
+        let passed_on = passed_on(facts, me, &record.id(), at_ms)?;
         Ok(Self { record: Some(record), at: None, attached, passed_on, on_hold })
     }
 
@@ -69,7 +71,7 @@ impl Target {
 }
 
 /// What we passed on of a record.
-fn passed_on(facts: &dyn Facts, me: &AgencyId, record: &RecordId) -> Result<Arc<[PassedOn]>, Unavailable> {
+fn passed_on(facts: &dyn Facts, me: &AgencyId, record: &RecordId, at_ms: u64) -> Result<Arc<[PassedOn]>, Unavailable> {
     let ours = |relation, kind, latest| Said { relation, by: me, kind, latest };
     let mut passed_on = Vec::new();
     // None of them may be missed, and there is one for each time that an agency was given it.
@@ -81,9 +83,10 @@ fn passed_on(facts: &dyn Facts, me: &AgencyId, record: &RecordId) -> Result<Arc<
             on_its_way = on_its_way || facts.on_its_way(id)?;
         }
         let taken_back = !facts.referring(&onward.id(), ours(Relation::Retracts, Retraction::KIND, 1))?.is_empty();
+        let on_hold = is_on_hold_with(facts, &onward, &attached, at_ms)?;
         let originator = original_of(&onward).ok().map(|(_, header, _)| header.author);
         let (id, header) = (onward.id(), onward.header().clone());
-        passed_on.push(PassedOn { id, header, originator, attached, taken_back, on_its_way });
+        passed_on.push(PassedOn { id, header, originator, attached, taken_back, on_its_way, on_hold });
     }
     Ok(passed_on.into())
 }
@@ -219,7 +222,7 @@ impl Known {
         let on_hold = is_on_hold_with(facts, &found, attached.iter().map(|(id, _)| id), at_ms)?;
         let passed_on = match known.get(&found.id()) {
             Some(known) => Arc::clone(known),
-            None => Arc::clone(known.entry(found.id()).or_insert(passed_on(facts, me, &found.id())?)),
+            None => Arc::clone(known.entry(found.id()).or_insert(passed_on(facts, me, &found.id(), at_ms)?)),
         };
         Ok(Some(Target { record: Some(found), at, attached, passed_on, on_hold }))
     }
