@@ -152,7 +152,7 @@ impl Exchange {
         // Everything is looked up before the first change: when the store cannot answer, nothing is half done.
         let mut found = Vec::with_capacity(wanted.len());
         for (id, why) in wanted {
-            found.push((self.may_delete(id, *why, at_ms, facts)?, *why));
+            found.push((may_delete(facts, &self.me, &self.on_retraction, (id, *why), at_ms)?, *why));
         }
         let mut batch = Batch::default();
         let mut outcomes = Vec::with_capacity(found.len());
@@ -173,46 +173,6 @@ impl Exchange {
         }
         self.finish(&mut batch);
         Ok((batch, outcomes))
-    }
-
-    #[allow(clippy::type_complexity)]
-    fn may_delete(
-        &self,
-        id: &RecordId,
-        why: Why,
-        at_ms: u64,
-        facts: &dyn Facts,
-    ) -> Result<Result<(Verified, Target, Vec<Verified>), NotDeleted>, Unavailable> {
-        let Some(record) = facts.held(id)?.and_then(|held| held.record) else { return Ok(Err(NotDeleted::NotHeld)) };
-        if !deletable(&record.header().kind) {
-            return Ok(Err(NotDeleted::OfTheCommunity));
-        }
-        let mut asked_by = Vec::new();
-        if why == Why::Retracted {
-            if self.on_retraction != OnRetraction::Delete {
-                return Ok(Err(NotDeleted::KeptByRule));
-            }
-            let (relation, by, kind) = (Relation::Retracts, &record.header().author, Retraction::KIND);
-            // Each is answered; who says it more often than that has had an answer to each before, and gets a receipt anyway.
-            asked_by = facts.referring(id, Said { relation, by, kind, latest: SAID_MAX })?;
-            if asked_by.is_empty() {
-                return Ok(Err(NotDeleted::KeptByRule));
-            }
-            // Our own retractions, of what we passed on, ask nobody here for an answer.
-            asked_by.retain(|by| by.header().author != self.me);
-        }
-        let target = Target::held(facts, &self.me, record.clone(), at_ms)?;
-        if target.on_hold {
-            return Ok(Err(NotDeleted::OnHold));
-        }
-        if record.header().author == self.me {
-            for id in std::iter::once(id).chain(target.attached.iter().map(|(id, _)| id)) {
-                if facts.on_its_way(id)? {
-                    return Ok(Err(NotDeleted::OnItsWay));
-                }
-            }
-        }
-        Ok(Ok((record, target, asked_by)))
     }
 
     /// Takes back what this agency passed on of a record. The originator's retraction goes with it.
@@ -331,6 +291,58 @@ impl Exchange {
         reachable.dedup();
         reachable
     }
+}
+
+/// Whether a record could be deleted now: the judgement of [`Exchange::delete`] on its own, for those who look through many.
+pub fn could_delete(
+    facts: &dyn Facts,
+    me: &AgencyId,
+    on_retraction: &OnRetraction,
+    wanted: (&RecordId, Why),
+    at_ms: u64,
+) -> Result<Result<(), NotDeleted>, Unavailable> {
+    Ok(may_delete(facts, me, on_retraction, wanted, at_ms)?.map(drop))
+}
+
+/// A record that may be deleted, with what hangs on it and the retractions that wait for it; or why it may not.
+#[allow(clippy::type_complexity)]
+fn may_delete(
+    facts: &dyn Facts,
+    me: &AgencyId,
+    on_retraction: &OnRetraction,
+    (id, why): (&RecordId, Why),
+    at_ms: u64,
+) -> Result<Result<(Verified, Target, Vec<Verified>), NotDeleted>, Unavailable> {
+    let Some(record) = facts.held(id)?.and_then(|held| held.record) else { return Ok(Err(NotDeleted::NotHeld)) };
+    if !deletable(&record.header().kind) {
+        return Ok(Err(NotDeleted::OfTheCommunity));
+    }
+    let mut asked_by = Vec::new();
+    if why == Why::Retracted {
+        if *on_retraction != OnRetraction::Delete {
+            return Ok(Err(NotDeleted::KeptByRule));
+        }
+        let (relation, by, kind) = (Relation::Retracts, &record.header().author, Retraction::KIND);
+        // Each is answered; who says it more often than that has had an answer to each before, and gets a receipt anyway.
+        asked_by = facts.referring(id, Said { relation, by, kind, latest: SAID_MAX })?;
+        if asked_by.is_empty() {
+            return Ok(Err(NotDeleted::KeptByRule));
+        }
+        // Our own retractions, of what we passed on, ask nobody here for an answer.
+        asked_by.retain(|by| by.header().author != *me);
+    }
+    let target = Target::held(facts, me, record.clone(), at_ms)?;
+    if target.on_hold {
+        return Ok(Err(NotDeleted::OnHold));
+    }
+    if record.header().author == *me {
+        for id in std::iter::once(id).chain(target.attached.iter().map(|(id, _)| id)) {
+            if facts.on_its_way(id)? {
+                return Ok(Err(NotDeleted::OnItsWay));
+            }
+        }
+    }
+    Ok(Ok((record, target, asked_by)))
 }
 
 /// What is answered once a record is deleted.

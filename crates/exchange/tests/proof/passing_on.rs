@@ -1,7 +1,7 @@
 //! Passing on: what an onward record must be, and that a retraction follows it to the third hand, from where the answer comes
 //! to both. Legal holds and deletions that wait.
 
-use mufakat_exchange::{COPY_ON_HOLD, NotDeleted, ON_HOLD, OnRetraction, Refusal, What};
+use mufakat_exchange::{COPY_ON_HOLD, NotDeleted, ON_HOLD, OnRetraction, Refusal, What, could_delete};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::answer::{Action, Answer};
 use mufakat_record::kinds::correction::Correction;
@@ -426,10 +426,16 @@ fn a_legal_hold_keeps_it_until_it_ends() {
         node.apply(&batch);
         outcomes[0]
     };
+    let could = |node: &Node, why| {
+        let rule = &node.on_retraction;
+        could_delete(&node.store, &node.id(), rule, (&second.id(), why), node.now_ms).expect("a store")
+    };
     for why in [Why::Retracted, Why::Expired, Why::Review, Why::Order] {
-        assert_eq!(delete(cc, why), Err(NotDeleted::OnHold));
+        // Whoever only looks comes to the same.
+        assert_eq!((could(cc, why), delete(cc, why)), (Err(NotDeleted::OnHold), Err(NotDeleted::OnHold)));
     }
     cc.now_ms = end;
+    assert_eq!(could(cc, Why::Retracted), Ok(()));
     assert_eq!(delete(cc, Why::Retracted), Ok(()));
     assert!(!holds(cc, &second));
     // Both who asked hear that it is gone now.

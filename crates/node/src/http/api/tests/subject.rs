@@ -1,4 +1,4 @@
-//! Uses of what was passed on.
+//! Uses of what was passed on, and holds that end.
 
 use super::*;
 
@@ -26,6 +26,20 @@ async fn the_use_of_what_was_passed_on_is_told_to_its_originator() {
     let told = id.get("/api/v1/views/used-by?facet=row:to").await.1;
     let told: Vec<_> = told["rows"].as_array().unwrap().iter().map(|row| row["body"]["agency"].clone()).collect();
     assert_eq!(told, [json!("vn-police")]);
+
+    // A hold with an end keeps the copy that was passed on, and lets go of it by itself.
+    let until = crate::clock::now_s() + 8;
+    let hold = json!({ "records": [onward], "reason": "EXERCISE case", "until": until });
+    assert_eq!(ru.post("/api/v1/holds", &hold).await.0, StatusCode::CREATED);
+    vn.post(&format!("/api/v1/records/{record}/retract"), &json!({ "reason": "EXERCISE" })).await;
+    let gone = |shown: &Value| shown["state"] == "deleted";
+    ru.until(&format!("/api/v1/records/{record}"), gone).await;
+    id.until(&format!("/api/v1/records/{onward}"), gone).await;
+    if crate::clock::now_s() < until {
+        let preview = ru.get("/api/v1/retention/preview").await.1;
+        assert_eq!((&preview["held"], &preview["due"][0]["record"]), (&json!(1), &json!(onward)), "{preview}");
+    }
+    ru.until(&format!("/api/v1/records/{onward}"), gone).await;
     for node in [vn, ru, id] {
         node.end().await;
     }
