@@ -8,6 +8,7 @@ use mufakat_record::kinds::answer::{Action, Answer};
 use mufakat_record::kinds::deletable;
 use mufakat_record::kinds::deletion_receipt::{DeletionReceipt, Why};
 use mufakat_record::kinds::onward::{CARRIED_BYTES_MAX, ONWARD_DEPTH_MAX, Onward, original_of};
+use mufakat_record::kinds::request_step::RequestStep;
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{
     AgencyId, Handling, KeyBook, Reason, RecordId, Reference, Relation, ThreadId, Unverified, Verified,
@@ -314,7 +315,7 @@ fn may_delete(
     at_ms: u64,
 ) -> Result<Result<(Verified, Target, Vec<Verified>), NotDeleted>, Unavailable> {
     let Some(record) = facts.held(id)?.and_then(|held| held.record) else { return Ok(Err(NotDeleted::NotHeld)) };
-    if !deletable(&record.header().kind) {
+    if !deletable(&record.header().kind) && !outlived_its_request(facts, &record)? {
         return Ok(Err(NotDeleted::OfTheCommunity));
     }
     let mut asked_by = Vec::new();
@@ -343,6 +344,13 @@ fn may_delete(
         }
     }
     Ok(Ok((record, target, asked_by)))
+}
+
+/// Whether a record is a step of a request whose content is deleted. Before that the state of the request rests on it.
+fn outlived_its_request(facts: &dyn Facts, record: &Verified) -> Result<bool, Unavailable> {
+    let request = record.header().the_one(Relation::Answers).filter(|_| record.header().kind == RequestStep::KIND);
+    let held = request.map_or(Ok(None), |request| facts.held(&request))?;
+    Ok(held.is_some_and(|held| held.record.is_none()))
 }
 
 /// What is answered once a record is deleted.

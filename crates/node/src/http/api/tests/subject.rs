@@ -1,6 +1,80 @@
-//! Uses of what was passed on, and holds that end.
+//! What a node holds on a person, and how it goes: requests, answers and drafts; uses of what was passed on; holds that end.
 
 use super::*;
+
+const NUMBER: &str = "+84 24 3825 0000";
+
+fn entities() -> Value {
+    json!([{ "class": "phone", "identifiers": [{ "type": "phone", "value": NUMBER }] }])
+}
+
+/// The kinds that a file on the number has at a node, with how it was found.
+async fn file(node: &Running) -> Vec<(String, String)> {
+    let asked = json!({ "type": "phone", "value": NUMBER });
+    let (status, file) = node.post("/api/v1/subject-file", &asked).await;
+    assert_eq!(status, StatusCode::OK, "{file}");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let records = file["records"].as_array().unwrap();
+    assert!(records.iter().all(|record| record["handling"]["tlp"] == "AMBER"), "{file}");
+    records.iter().map(|record| (text(&record["kind"]), text(&record["found"]))).collect()
+}
+
+async fn delete(node: &Running, record: &str) -> (StatusCode, Value) {
+    node.post(&format!("/api/v1/records/{record}/delete"), &json!({ "reason": "EXERCISE" })).await
+}
+
+/// It is deleted, once its receipt has come.
+async fn goes(node: &Running, record: &str) {
+    let (mut status, mut answer) = delete(node, record).await;
+    for _ in 0..200 {
+        if answer["reason"] != "on-its-way" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        (status, answer) = delete(node, record).await;
+    }
+    assert!(status.is_success(), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_answers_and_drafts_are_in_the_file_and_can_go() {
+    let (vn, ru) = two().await;
+    let mut question = requests::question("one");
+    question["body"]["text"] = json!("EXERCISE");
+    let (_, asked) = vn.post("/api/v1/requests", &question).await;
+    let request = asked["records"][0]["id"].as_str().unwrap().to_owned();
+    requests::row(&ru, &request, |body| body["state"] == "received").await;
+    let answer = json!({ "step": "answered", "text": "EXERCISE", "entities": entities() });
+    let (status, answered) = requests::step(&ru, &request, answer).await;
+    assert_eq!(status, StatusCode::CREATED, "{answered}");
+    let answer = answered["id"].as_str().unwrap().to_owned();
+    requests::row(&vn, &request, |body| body["state"] == "answered").await;
+    let draft = json!({
+        "to": ["ru-police"], "tlp": "AMBER",
+        "body": { "title": "EXERCISE draft", "text": "EXERCISE call +84-24-3825.0000" },
+    });
+    let (status, draft) = vn.post("/api/v1/drafts", &draft).await;
+    assert_eq!(status, StatusCode::CREATED, "{draft}");
+    let draft = draft["id"].as_str().unwrap().to_owned();
+    let of = |kind: &str, found: &str| (kind.to_owned(), found.to_owned());
+    let [asked, said, drafted] = [of("request", "identifier"), of("request-step", "identifier"), of("draft", "text")];
+    assert_eq!(file(&vn).await, [asked.clone(), said.clone(), drafted]);
+    assert_eq!(file(&ru).await, [asked, said.clone()]);
+
+    assert_eq!(vn.post(&format!("/api/v1/drafts/{draft}/discard"), &json!({})).await.0, StatusCode::CREATED);
+    goes(&vn, &draft).await;
+    assert_eq!(vn.get(&format!("/api/v1/drafts/{draft}")).await.0, StatusCode::NOT_FOUND);
+    // The state of a request rests on its steps: they go after it.
+    for node in [&ru, &vn] {
+        assert_eq!(delete(node, &answer).await.1["reason"], "not-deletable");
+        goes(node, &request).await;
+        assert_eq!(file(node).await, [said.clone()]);
+        goes(node, &answer).await;
+        assert_eq!(file(node).await, []);
+    }
+    vn.end().await;
+    ru.end().await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_use_of_what_was_passed_on_is_told_to_its_originator() {
