@@ -115,6 +115,23 @@ pub struct Held {
 #[error("the store could not answer: {0}")]
 pub struct Unavailable(pub String);
 
+/// How many records of one agency are looked at that say the same thing of a record, where more would change nothing: the
+/// latest count.
+pub const SAID_MAX: usize = 64;
+
+/// Which of the records that refer to a record are wanted. Anybody may refer to anything, so it is always said whose count.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// How they refer to it.
+    pub relation: Relation,
+    /// Whose they are.
+    pub by: &'a AgencyId,
+    /// Of what kind they are.
+    pub kind: &'a str,
+    /// How many of them: the latest.
+    pub latest: usize,
+}
+
 /// What the exchange looks up in the store while it decides.
 pub trait Facts {
     /// A record by its id.
@@ -127,8 +144,9 @@ pub trait Facts {
     /// where the channel ends before that.
     fn queued(&self, to: &AgencyId, first: u64, count: usize) -> Result<Vec<(RecordId, bool)>, Unavailable>;
 
-    /// The records that refer to a record in this way and whose content is there, in the order in which they came.
-    fn referring(&self, id: &RecordId, relation: Relation) -> Result<Vec<Verified>, Unavailable>;
+    /// The records that say this of a record and whose content is there, in the order in which they came. What others say of
+    /// it is not visited.
+    fn referring(&self, id: &RecordId, said: Said<'_>) -> Result<Vec<Verified>, Unavailable>;
 
     /// Whether a channel may still have to bring a record of ours to somebody: not everything up to its place is settled.
     fn on_its_way(&self, id: &RecordId) -> Result<bool, Unavailable>;

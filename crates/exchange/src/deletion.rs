@@ -8,6 +8,7 @@ use mufakat_record::kinds::answer::{Action, Answer};
 use mufakat_record::kinds::deletable;
 use mufakat_record::kinds::deletion_receipt::{DeletionReceipt, Why};
 use mufakat_record::kinds::onward::{CARRIED_BYTES_MAX, ONWARD_DEPTH_MAX, Onward, original_of};
+use mufakat_record::kinds::request_step::RequestStep;
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{
     AgencyId, Handling, KeyBook, Reason, RecordId, Reference, Relation, ThreadId, Unverified, Verified,
@@ -15,11 +16,13 @@ use mufakat_record::{
 use rand_chacha::ChaCha20Rng;
 
 use crate::engine::salt;
-use crate::known::{Target, is_by};
-use crate::{Batch, Change, Exchange, Facts, Leaf, OnRetraction, Unavailable, What};
+use crate::known::{PassedOn, Target, is_by};
+use crate::{Batch, Change, Exchange, Facts, Leaf, OnRetraction, SAID_MAX, Said, Unavailable, What};
 
 /// What a retracting agency is told when a legal hold keeps the record: nothing of the case.
 pub const ON_HOLD: &str = "a legal hold is on it";
+/// What it is told when the record is deleted, and a hold keeps what this agency passed on of it.
+pub const COPY_ON_HOLD: &str = "a legal hold is on a copy that was passed on";
 
 /// Why content was not deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -113,7 +116,7 @@ impl Exchange {
             OnRetraction::Delete => {
                 let record = record.clone();
                 self.erase(batch, &record, target, Why::Retracted, at_ms, random);
-                (Action::Deleted, None)
+                deleted(target)
             }
         }
     }
@@ -150,7 +153,7 @@ impl Exchange {
         // Everything is looked up before the first change: when the store cannot answer, nothing is half done.
         let mut found = Vec::with_capacity(wanted.len());
         for (id, why) in wanted {
-            found.push((self.may_delete(id, *why, at_ms, facts)?, *why));
+            found.push((may_delete(facts, &self.me, &self.on_retraction, (id, *why), at_ms)?, *why));
         }
         let mut batch = Batch::default();
         let mut outcomes = Vec::with_capacity(found.len());
@@ -164,52 +167,13 @@ impl Exchange {
                 self.take_back(&mut batch, &target, None, reason, at_ms, random);
                 self.erase(&mut batch, &record, &target, why, at_ms, random);
                 for retraction in asked_by {
-                    self.answer(&mut batch, &retraction, (Action::Deleted, None), None, at_ms, random);
+                    self.answer(&mut batch, &retraction, deleted(&target), None, at_ms, random);
                 }
                 Ok(())
             }));
         }
         self.finish(&mut batch);
         Ok((batch, outcomes))
-    }
-
-    #[allow(clippy::type_complexity)]
-    fn may_delete(
-        &self,
-        id: &RecordId,
-        why: Why,
-        at_ms: u64,
-        facts: &dyn Facts,
-    ) -> Result<Result<(Verified, Target, Vec<Verified>), NotDeleted>, Unavailable> {
-        let Some(record) = facts.held(id)?.and_then(|held| held.record) else { return Ok(Err(NotDeleted::NotHeld)) };
-        if !deletable(&record.header().kind) {
-            return Ok(Err(NotDeleted::OfTheCommunity));
-        }
-        let mut asked_by = Vec::new();
-        if why == Why::Retracted {
-            if self.on_retraction != OnRetraction::Delete {
-                return Ok(Err(NotDeleted::KeptByRule));
-            }
-            asked_by = facts.referring(id, Relation::Retracts)?;
-            asked_by.retain(|by| by.header().author == record.header().author && by.header().kind == Retraction::KIND);
-            if asked_by.is_empty() {
-                return Ok(Err(NotDeleted::KeptByRule));
-            }
-            // Our own retractions, of what we passed on, ask nobody here for an answer.
-            asked_by.retain(|by| by.header().author != self.me);
-        }
-        let target = Target::held(facts, &self.me, record.clone(), at_ms)?;
-        if target.on_hold {
-            return Ok(Err(NotDeleted::OnHold));
-        }
-        if record.header().author == self.me {
-            for id in std::iter::once(id).chain(target.attached.iter().map(|(id, _)| id)) {
-                if facts.on_its_way(id)? {
-                    return Ok(Err(NotDeleted::OnItsWay));
-                }
-            }
-        }
-        Ok(Ok((record, target, asked_by)))
     }
 
     /// Takes back what this agency passed on of a record. The originator's retraction goes with it.
@@ -222,15 +186,14 @@ impl Exchange {
         at_ms: u64,
         random: &mut ChaCha20Rng,
     ) {
-        for passed_on in &target.passed_on {
-            let header = passed_on.record.header();
-            let id = passed_on.record.id();
+        for passed_on in target.passed_on.iter() {
+            let (header, id) = (&passed_on.header, passed_on.id);
             let audience: Vec<AgencyId> =
                 header.audience.iter().filter(|to| self.outbound.contains_key(*to)).cloned().collect();
             if passed_on.taken_back || audience.is_empty() || is_taken_back(batch, &id) {
                 continue;
             }
-            let cause = cause.filter(|cause| is_rooted(cause, &passed_on.record));
+            let cause = cause.filter(|cause| is_rooted(cause, passed_on));
             let carries = cause.map(|cause| cause.bytes().to_vec()).filter(|bytes| bytes.len() <= CARRIED_BYTES_MAX);
             let body = Retraction { reason: reason.to_owned(), carries };
             let references = vec![Reference { relation: Relation::Retracts, record: id }];
@@ -240,8 +203,8 @@ impl Exchange {
         }
     }
 
-    /// Erases a record, the attachments that it carries, and what was passed on of it as far as nobody waits for that, and
-    /// tells the originator.
+    /// Erases a record, the attachments that it carries, and what was passed on of it as far as nobody waits for that and no
+    /// legal hold is on it, and tells the originator. What stays waits for that, as it was taken back.
     fn erase(
         &mut self,
         batch: &mut Batch,
@@ -253,8 +216,8 @@ impl Exchange {
     ) {
         let mut copies = vec![record.id()];
         let mut attachments: Vec<RecordId> = target.attached.iter().map(|(id, _)| *id).collect();
-        for passed_on in target.passed_on.iter().filter(|passed_on| !passed_on.on_its_way) {
-            copies.push(passed_on.record.id());
+        for passed_on in target.passed_on.iter().filter(|passed_on| !passed_on.on_its_way && !passed_on.on_hold) {
+            copies.push(passed_on.id);
             attachments.extend(&passed_on.attached);
         }
         copies.retain(|id| !is_erased(batch, id));
@@ -331,9 +294,74 @@ impl Exchange {
     }
 }
 
+/// Whether a record could be deleted now: the judgement of [`Exchange::delete`] on its own, for those who look through many.
+pub fn could_delete(
+    facts: &dyn Facts,
+    me: &AgencyId,
+    on_retraction: &OnRetraction,
+    wanted: (&RecordId, Why),
+    at_ms: u64,
+) -> Result<Result<(), NotDeleted>, Unavailable> {
+    Ok(may_delete(facts, me, on_retraction, wanted, at_ms)?.map(drop))
+}
+
+/// A record that may be deleted, with what hangs on it and the retractions that wait for it; or why it may not.
+#[allow(clippy::type_complexity)]
+fn may_delete(
+    facts: &dyn Facts,
+    me: &AgencyId,
+    on_retraction: &OnRetraction,
+    (id, why): (&RecordId, Why),
+    at_ms: u64,
+) -> Result<Result<(Verified, Target, Vec<Verified>), NotDeleted>, Unavailable> {
+    let Some(record) = facts.held(id)?.and_then(|held| held.record) else { return Ok(Err(NotDeleted::NotHeld)) };
+    if !deletable(&record.header().kind) && !outlived_its_request(facts, &record)? {
+        return Ok(Err(NotDeleted::OfTheCommunity));
+    }
+    let mut asked_by = Vec::new();
+    if why == Why::Retracted {
+        if *on_retraction != OnRetraction::Delete {
+            return Ok(Err(NotDeleted::KeptByRule));
+        }
+        let (relation, by, kind) = (Relation::Retracts, &record.header().author, Retraction::KIND);
+        // Each is answered; who says it more often than that has had an answer to each before, and gets a receipt anyway.
+        asked_by = facts.referring(id, Said { relation, by, kind, latest: SAID_MAX })?;
+        if asked_by.is_empty() {
+            return Ok(Err(NotDeleted::KeptByRule));
+        }
+        // Our own retractions, of what we passed on, ask nobody here for an answer.
+        asked_by.retain(|by| by.header().author != *me);
+    }
+    let target = Target::held(facts, me, record.clone(), at_ms)?;
+    if target.on_hold {
+        return Ok(Err(NotDeleted::OnHold));
+    }
+    if record.header().author == *me {
+        for id in std::iter::once(id).chain(target.attached.iter().map(|(id, _)| id)) {
+            if facts.on_its_way(id)? {
+                return Ok(Err(NotDeleted::OnItsWay));
+            }
+        }
+    }
+    Ok(Ok((record, target, asked_by)))
+}
+
+/// Whether a record is a step of a request whose content is deleted. Before that the state of the request rests on it.
+fn outlived_its_request(facts: &dyn Facts, record: &Verified) -> Result<bool, Unavailable> {
+    let request = record.header().the_one(Relation::Answers).filter(|_| record.header().kind == RequestStep::KIND);
+    let held = request.map_or(Ok(None), |request| facts.held(&request))?;
+    Ok(held.is_some_and(|held| held.record.is_none()))
+}
+
+/// What is answered once a record is deleted.
+fn deleted(target: &Target) -> (Action, Option<String>) {
+    let copy = target.passed_on.iter().any(|passed_on| passed_on.on_hold);
+    (Action::Deleted, copy.then(|| COPY_ON_HOLD.to_owned()))
+}
+
 /// Whether a retraction is the originator's, or carries it. One of those in between says only that it holds it no longer.
-fn is_rooted(retraction: &Verified, passed_on: &Verified) -> bool {
-    let by_originator = original_of(passed_on).is_ok_and(|(_, header, _)| header.author == retraction.header().author);
+fn is_rooted(retraction: &Verified, passed_on: &PassedOn) -> bool {
+    let by_originator = passed_on.originator.as_ref() == Some(&retraction.header().author);
     by_originator || innermost(retraction, |_| Ok(())).is_ok_and(|origin| origin.is_some())
 }
 

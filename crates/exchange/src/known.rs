@@ -1,16 +1,18 @@
 //! What the store knows about the records of a delivery, asked before anything is decided.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mufakat_record::kinds::Body;
-use mufakat_record::kinds::onward::{Carried, Onward, attachment_of};
+use mufakat_record::kinds::onward::{Carried, Onward, attachment_of, original_of};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::request::Request;
 use mufakat_record::kinds::request_step::RequestStep;
-use mufakat_record::{AgencyId, RecordId, Relation, Verified};
+use mufakat_record::kinds::retraction::Retraction;
+use mufakat_record::{AgencyId, Header, RecordId, Relation, Verified};
 
 use crate::engine::Item;
-use crate::{Facts, Held, Inbound, Unavailable};
+use crate::{Facts, Held, Inbound, Said, Unavailable};
 
 /// A record, unless its content was deleted, with its place in the same delivery if it comes with that.
 type Found = (Option<Verified>, Option<usize>);
@@ -24,20 +26,25 @@ pub(crate) struct Target {
     /// Attachments that it carries, of the same author, with their places in the same delivery.
     pub(crate) attached: Vec<(RecordId, Option<usize>)>,
     /// What we passed on of it.
-    pub(crate) passed_on: Vec<PassedOn>,
+    pub(crate) passed_on: Arc<[PassedOn]>,
     /// Whether a legal hold is on it, or on what it carries.
     pub(crate) on_hold: bool,
 }
 
-/// A record of ours with which we passed another on.
+/// A record of ours with which we passed another on. Its bytes are not kept: many records of one delivery may be about the same.
 pub(crate) struct PassedOn {
-    pub(crate) record: Verified,
+    pub(crate) id: RecordId,
+    pub(crate) header: Header,
+    /// Who wrote what it carries; nobody if that cannot be read.
+    pub(crate) originator: Option<AgencyId>,
     /// The attachments that went with it, each in a record of ours.
     pub(crate) attached: Vec<RecordId>,
     /// Whether we took it back already.
     pub(crate) taken_back: bool,
     /// Whether somebody has not confirmed it yet, so that it must stay for now.
     pub(crate) on_its_way: bool,
+    /// Whether a legal hold is on it, or on what went with it.
+    pub(crate) on_hold: bool,
 }
 
 impl Target {
@@ -52,38 +59,50 @@ impl Target {
     pub(crate) fn held(facts: &dyn Facts, me: &AgencyId, record: Verified, at_ms: u64) -> Result<Self, Unavailable> {
         let find = |id: &RecordId| Ok(facts.held(id)?.map(|held| (held.record, None)));
         let attached = attached_to(&record, find)?;
-        Self::with(facts, me, record, None, attached, at_ms)
+        let on_hold = is_on_hold_with(facts, &record, attached.iter().map(|(id, _)| id), at_ms)?;
+        let passed_on = passed_on(facts, me, &record.id(), at_ms)?;
+        Ok(Self { record: Some(record), at: None, attached, passed_on, on_hold })
     }
 
-    fn with(
-        facts: &dyn Facts,
-        me: &AgencyId,
-        record: Verified,
-        at: Option<usize>,
-        attached: Vec<(RecordId, Option<usize>)>,
-        at_ms: u64,
-    ) -> Result<Self, Unavailable> {
-        let mut on_hold = is_on_hold(facts, &record, at_ms)?;
-        for (id, _) in &attached {
-            on_hold = on_hold || facts.on_hold(id, &record.header().thread, at_ms)?;
-        }
-        let mut passed_on = Vec::new();
-        for onward in facts.referring(&record.id(), Relation::About)? {
-            if onward.header().kind != Onward::KIND || onward.header().author != *me {
-                continue;
-            }
-            let find = |id: &RecordId| Ok(facts.held(id)?.map(|held| (held.record, None)));
-            let attached: Vec<RecordId> = attached_to(&onward, find)?.into_iter().map(|(id, _)| id).collect();
-            let mut on_its_way = false;
-            for id in std::iter::once(&onward.id()).chain(&attached) {
-                on_its_way = on_its_way || facts.on_its_way(id)?;
-            }
-            let retractions = facts.referring(&onward.id(), Relation::Retracts)?;
-            let taken_back = retractions.iter().any(|by| by.header().author == *me);
-            passed_on.push(PassedOn { record: onward, attached, taken_back, on_its_way });
-        }
-        Ok(Self { record: Some(record), at, attached, passed_on, on_hold })
+    /// One of which nothing is known but its place.
+    fn bare(record: Option<Verified>, at: Option<usize>) -> Self {
+        Self { record, at, attached: Vec::new(), passed_on: Arc::new([]), on_hold: false }
     }
+}
+
+/// What we passed on of a record.
+fn passed_on(facts: &dyn Facts, me: &AgencyId, record: &RecordId, at_ms: u64) -> Result<Arc<[PassedOn]>, Unavailable> {
+    let ours = |relation, kind, latest| Said { relation, by: me, kind, latest };
+    let mut passed_on = Vec::new();
+    // None of them may be missed, and there is one for each time that an agency was given it.
+    for onward in facts.referring(record, ours(Relation::About, Onward::KIND, usize::MAX))? {
+        let find = |id: &RecordId| Ok(facts.held(id)?.map(|held| (held.record, None)));
+        let attached: Vec<RecordId> = attached_to(&onward, find)?.into_iter().map(|(id, _)| id).collect();
+        let mut on_its_way = false;
+        for id in std::iter::once(&onward.id()).chain(&attached) {
+            on_its_way = on_its_way || facts.on_its_way(id)?;
+        }
+        let taken_back = !facts.referring(&onward.id(), ours(Relation::Retracts, Retraction::KIND, 1))?.is_empty();
+        let on_hold = is_on_hold_with(facts, &onward, &attached, at_ms)?;
+        let originator = original_of(&onward).ok().map(|(_, header, _)| header.author);
+        let (id, header) = (onward.id(), onward.header().clone());
+        passed_on.push(PassedOn { id, header, originator, attached, taken_back, on_its_way, on_hold });
+    }
+    Ok(passed_on.into())
+}
+
+/// Whether a legal hold is on a record, or on one of its attachments.
+fn is_on_hold_with<'a>(
+    facts: &dyn Facts,
+    record: &Verified,
+    attached: impl IntoIterator<Item = &'a RecordId>,
+    at_ms: u64,
+) -> Result<bool, Unavailable> {
+    let mut on_hold = is_on_hold(facts, record, at_ms)?;
+    for id in attached {
+        on_hold = on_hold || facts.on_hold(id, &record.header().thread, at_ms)?;
+    }
+    Ok(on_hold)
 }
 
 /// Whether a legal hold is on a record, on its thread, or on what it carries.
@@ -141,6 +160,8 @@ impl Known {
         items: &[Item],
     ) -> Result<Vec<Self>, Unavailable> {
         let mut within = BTreeMap::new();
+        // A delivery may hold many records about the same one.
+        let mut passed_on = BTreeMap::new();
         let mut known = Vec::with_capacity(items.len());
         for (at, (position, item)) in (first..).zip(items).enumerate() {
             let before =
@@ -154,7 +175,8 @@ impl Known {
                         None => match within.get(&item.id) {
                             Some(earlier) => Known::Within(*earlier),
                             None => {
-                                let target = Self::target(facts, me, record, &within, (items, at_ms))?;
+                                let target =
+                                    Self::target(facts, me, record, (&within, &mut passed_on), (items, at_ms))?;
                                 within.insert(item.id, at);
                                 Known::New(target)
                             }
@@ -172,7 +194,7 @@ impl Known {
         facts: &dyn Facts,
         me: &AgencyId,
         record: &Verified,
-        within: &BTreeMap<RecordId, usize>,
+        (within, known): (&BTreeMap<RecordId, usize>, &mut BTreeMap<RecordId, Arc<[PassedOn]>>),
         (items, at_ms): (&[Item], u64),
     ) -> Result<Option<Target>, Unavailable> {
         let header = record.header();
@@ -190,14 +212,19 @@ impl Known {
         };
         let Some((found, at)) = target.map_or(Ok(None), |id| find(&id))? else { return Ok(None) };
         if header.kind == RequestStep::KIND {
-            return Ok(Some(Target { record: found, at, attached: Vec::new(), passed_on: Vec::new(), on_hold: false }));
+            return Ok(Some(Target::bare(found, at)));
         }
         // What hangs on somebody else's record is no matter of this author.
         let Some(found) = found.filter(|found| found.header().author == header.author) else {
-            return Ok(Some(Target { record: None, at, attached: Vec::new(), passed_on: Vec::new(), on_hold: false }));
+            return Ok(Some(Target::bare(None, at)));
         };
         let attached = attached_to(&found, find)?;
-        Target::with(facts, me, found, at, attached, at_ms).map(Some)
+        let on_hold = is_on_hold_with(facts, &found, attached.iter().map(|(id, _)| id), at_ms)?;
+        let passed_on = match known.get(&found.id()) {
+            Some(known) => Arc::clone(known),
+            None => Arc::clone(known.entry(found.id()).or_insert(passed_on(facts, me, &found.id(), at_ms)?)),
+        };
+        Ok(Some(Target { record: Some(found), at, attached, passed_on, on_hold }))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mufakat_exchange::{Directory, Leaf};
+use mufakat_exchange::{Directory, Leaf, SAID_MAX, Said};
 use mufakat_formats::{Bundle, EVIDENCE_BYTES_MAX, ProvenLeaf, verify};
 use mufakat_ledger::note::Note;
 use mufakat_ledger::proof::Prover;
@@ -12,8 +12,10 @@ use mufakat_ledger::tlog_proof::TlogProof;
 use mufakat_ledger::{Checkpoint, TileSource};
 use mufakat_record::kinds::Body as _;
 use mufakat_record::kinds::answer::Answer;
+use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{AgencyId, How, RecordId, Relation, Verified, cbor};
-use mufakat_store::{Queries, Reader};
+use mufakat_store::{Queries, Reader, Related};
 
 use crate::desk::{self, Caller};
 use crate::gate::{Action, Decision, Request};
@@ -55,6 +57,12 @@ struct Shown {
     bytes: Vec<u8>,
     index: u64,
     leaf: Leaf,
+}
+
+impl From<Related> for Shown {
+    fn from(related: Related) -> Self {
+        Self { bytes: related.bytes, index: related.index, leaf: related.leaf }
+    }
 }
 
 /// Everything about a record that goes into a bundle, but for the checkpoint and the proofs.
@@ -120,26 +128,22 @@ fn follow_ups(
     id: &RecordId,
     author: &AgencyId,
 ) -> Result<Vec<(RecordId, Shown)>, mufakat_store::Error> {
-    let related = reader.related(id)?.into_iter();
-    let changes = related.filter(|other| matches!(other.relation, Relation::Retracts | Relation::Corrects));
-    let shown = changes.filter_map(|other| {
-        let record = Verified::from_own_store(other.bytes).ok()?;
-        let by_author = record.header().author == *author;
-        let shown = Shown { bytes: record.into_bytes(), index: other.index, leaf: other.leaf };
-        by_author.then_some((other.record, shown))
-    });
-    Ok(shown.collect())
+    let said = |relation, kind| reader.said_of(id, Said { relation, by: author, kind, latest: SAID_MAX });
+    let mut changes = said(Relation::Retracts, Retraction::KIND)?;
+    changes.extend(said(Relation::Corrects, Correction::KIND)?);
+    changes.sort_by_key(|change| change.index);
+    Ok(changes.into_iter().map(|change| (change.record, Shown::from(change))).collect())
 }
 
 /// What the audience answered to a retraction or correction.
 fn answers(reader: &Reader, to: &RecordId, about: &mufakat_record::Header) -> Result<Vec<Shown>, mufakat_store::Error> {
-    let related = reader.related(to)?.into_iter().filter(|other| other.relation == Relation::Answers);
-    let shown = related.filter_map(|other| {
-        let record = Verified::from_own_store(other.bytes).ok()?;
-        let answer = record.header().kind == Answer::KIND && about.reaches(&record.header().author);
-        answer.then(|| Shown { bytes: record.into_bytes(), index: other.index, leaf: other.leaf })
-    });
-    Ok(shown.collect())
+    let mut answers = Vec::new();
+    for by in &about.audience {
+        let said = Said { relation: Relation::Answers, by, kind: Answer::KIND, latest: SAID_MAX };
+        answers.extend(reader.said_of(to, said)?);
+    }
+    answers.sort_by_key(|answer| answer.index);
+    Ok(answers.into_iter().map(Shown::from).collect())
 }
 
 /// Puts the bundle together and checks it.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -203,6 +203,10 @@ pub(crate) struct Bells {
     pub(crate) directory: Arc<Notify>,
     /// There are attachments to fetch.
     pub(crate) fetch: Arc<Notify>,
+    /// Something was settled on a channel, or taken back, since this was last looked at.
+    pub(crate) settled: Arc<AtomicBool>,
+    /// Legal holds were placed since this was last looked at.
+    pub(crate) holds: Arc<AtomicBool>,
     alarms: Arc<AtomicU64>,
     erasures: Arc<AtomicU64>,
 }

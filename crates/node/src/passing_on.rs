@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
-use mufakat_exchange::{Facts, Submission};
+use mufakat_exchange::{Facts, Said, Submission};
 use mufakat_record::kinds::Body;
+use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::onward::{Carried, Onward, PASSED_ON, attachment_of, original_of};
 use mufakat_record::kinds::permission::Permission;
+use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{AgencyId, Header, How, Reason, RecordId, Reference, Relation, Verified};
 use mufakat_store::{Queries, Reader};
 use mufakat_views::{Rows, track};
@@ -136,9 +138,13 @@ fn find(reader: &Reader, me: &AgencyId, id: &RecordId) -> Result<Result<Found, N
     if !PASSED_ON.contains(&header.kind.as_str()) {
         return no(Reason::CarriedMismatch.name(), "records of this kind are not passed on");
     }
-    for (relation, reason) in [(Relation::Retracts, "retracted"), (Relation::Corrects, "corrected")] {
-        let said = reader.referring(id, relation).map_err(unavailable)?;
-        if said.iter().any(|by| by.header().author == header.author) {
+    let said = |id: &RecordId, relation, by: &AgencyId, kind, latest| {
+        reader.referring(id, Said { relation, by, kind, latest }).map_err(unavailable)
+    };
+    for (relation, kind, reason) in
+        [(Relation::Retracts, Retraction::KIND, "retracted"), (Relation::Corrects, Correction::KIND, "corrected")]
+    {
+        if !said(id, relation, &header.author, kind, 1)?.is_empty() {
             return no(reason, "its author took it back, or put another in its place");
         }
     }
@@ -156,10 +162,8 @@ fn find(reader: &Reader, me: &AgencyId, id: &RecordId) -> Result<Result<Found, N
     let Ok((original_id, original, _)) = original_of(&record) else { return no("malformed", "it cannot be read") };
     let permission = permission_for(reader, &record, &original_id, &original)?;
     let mut passed_to = Vec::new();
-    for onward in reader.referring(id, Relation::About).map_err(unavailable)? {
-        let ours = onward.header().kind == Onward::KIND && onward.header().author == *me;
-        let taken_back = ours && !reader.referring(&onward.id(), Relation::Retracts).map_err(unavailable)?.is_empty();
-        if ours && !taken_back {
+    for onward in said(id, Relation::About, me, Onward::KIND, usize::MAX)? {
+        if said(&onward.id(), Relation::Retracts, me, Retraction::KIND, 1)?.is_empty() {
             let refused = refused_by(reader, &onward.id())?;
             let took = onward.header().audience.iter().filter(|to| !refused.contains(&to.to_string()));
             passed_to.extend(took.cloned());
@@ -185,9 +189,8 @@ fn permission_for(
     original: &Header,
 ) -> Result<Option<(Vec<u8>, Permission)>, mufakat_store::Error> {
     let unavailable = |e: mufakat_exchange::Unavailable| mufakat_store::Error::Unavailable(e.0);
-    let said = reader.referring(original_id, Relation::About).map_err(unavailable)?;
-    let by_originator = |r: &&Verified| r.header().kind == Permission::KIND && r.header().author == original.author;
-    if let Some(latest) = said.iter().rfind(by_originator) {
+    let said = Said { relation: Relation::About, by: &original.author, kind: Permission::KIND, latest: 1 };
+    if let Some(latest) = reader.referring(original_id, said).map_err(unavailable)?.pop() {
         let permission = Permission::from_body(latest.header(), latest.body()).ok();
         return Ok(permission.map(|permission| (latest.bytes().to_vec(), permission)));
     }

@@ -1,11 +1,16 @@
 //! Keeping and deleting: legal holds, what is due, deletions that wait, and orders to delete. The exchange decides each deletion;
 //! here is what asks it to.
+//!
+//! What cannot go is found by reading, in pages, and never takes the writer's time. What waits is looked at again when
+//! something happened that may let it go: a hold was lifted or came to its end, something on a channel was settled, the node
+//! started, perhaps with another rule; and once a day.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use mufakat_exchange::{NotDeleted, Submission, is_on_hold};
+use mufakat_exchange::{NotDeleted, Submission, could_delete, is_on_hold};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::deletion_order::DeletionOrder;
 use mufakat_record::kinds::deletion_receipt::Why;
@@ -22,9 +27,9 @@ use crate::node::Node;
 use crate::share::{self, NotShared};
 use crate::writer::{Core, Fault, refusal};
 
-/// How often is looked whether something that waited can be deleted.
+/// How often is looked whether something happened that lets go what waited.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How often what is past its expiry is deleted by itself.
+/// How often everything is looked through, and what is past its expiry deleted by itself.
 const RUN_EVERY: Duration = Duration::from_secs(86_400);
 /// How many records are deleted in one transaction, so that the writer is not kept from others for long.
 const DELETED_AT_ONCE: usize = 64;
@@ -116,51 +121,83 @@ pub(crate) async fn preview(node: &Arc<Node>, caller: &Caller) -> Result<Preview
     .await
 }
 
+/// What is looked through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// What waits until it has arrived everywhere.
+    UnderWay,
+    /// All that waits.
+    Waiting,
+    /// That, and what is past its expiry.
+    Due,
+}
+
 /// Deletes what is past its expiry, and what waited. A caller is told of what the caller may list; the node itself of everything.
 pub(crate) async fn run(node: &Arc<Node>, caller: Option<&Caller>) -> Result<Done, Fault> {
-    let now_s = clock::now_s();
-    let due = node.read(move |reader| {
-        let mut wanted = Vec::new();
-        each_due(reader, now_s, None, &mut |due| match due.why {
-            "expired" => wanted.push((due.record, Why::Expired)),
-            "retracted" => wanted.push((due.record, Why::Retracted)),
-            _ => {}
-        })?;
-        Ok(wanted)
-    });
-    delete_all(node, caller, due.await?).await
+    delete_all(node, caller, Which::Due).await
 }
 
-/// Deletes what was taken back and had to wait, as far as it can go now.
-pub(crate) async fn run_waiting(node: &Arc<Node>, caller: Option<&Caller>) -> Result<Done, Fault> {
-    let waiting = node.read(|reader| {
-        let rows = reader.rows(retention::NAME, &retention::WAITING, None);
-        rows.map_err(|e| mufakat_store::Error::Unavailable(e.0))
-    });
-    let wanted = waiting.await?.into_iter().map(|row| (row.record, Why::Retracted)).collect();
-    delete_all(node, caller, wanted).await
-}
-
-async fn delete_all(node: &Arc<Node>, caller: Option<&Caller>, wanted: Vec<(RecordId, Why)>) -> Result<Done, Fault> {
-    let mut done = Done::default();
-    let told = listed(node, caller, wanted.iter().map(|(record, _)| *record).collect()).await?;
-    for some in wanted.chunks(DELETED_AT_ONCE) {
-        let some = some.to_vec();
-        let outcomes = node.writer.call(move |core| {
-            let outcomes = delete(core, &some)?;
-            Ok(some.into_iter().map(|(record, _)| record).zip(outcomes).collect::<Vec<_>>())
-        });
-        for (record, outcome) in outcomes.await?.into_iter().filter(|(record, _)| told.contains(record)) {
-            match outcome {
-                Ok(()) => done.deleted += 1,
-                // It went together with another one.
-                Err(NotDeleted::NotHeld) => {}
-                Err(not) if done.kept.len() < LISTED_MAX => done.kept.push(Stayed { record, reason: reason_of(not) }),
-                Err(_) => {}
-            }
+/// Goes through all of it in pages. Only what can go takes the writer's time.
+async fn delete_all(node: &Arc<Node>, caller: Option<&Caller>, which: Which) -> Result<Done, Fault> {
+    let (mut done, mut after) = (Done::default(), None);
+    loop {
+        let shared = Arc::clone(node);
+        let looked = node.read(move |reader| look(&shared, reader, which, after.as_deref())).await?;
+        let records =
+            looked.can_go.iter().map(|(record, _)| record).chain(looked.kept.iter().map(|stayed| &stayed.record));
+        let told = listed(node, caller, records.copied().collect()).await?;
+        let room = LISTED_MAX - done.kept.len();
+        done.kept.extend(looked.kept.into_iter().filter(|stayed| told.contains(&stayed.record)).take(room));
+        for some in looked.can_go.chunks(DELETED_AT_ONCE) {
+            let some = some.to_vec();
+            // Whatever came between is judged again; what can no longer go has its turn another time.
+            let deleted = node.writer.call(move |core| {
+                let outcomes = delete(core, &some)?;
+                Ok(some.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok()).collect::<Vec<_>>())
+            });
+            done.deleted += deleted.await?.iter().filter(|((record, _), _)| told.contains(record)).count() as u64;
+        }
+        match looked.last {
+            Some(last) => after = Some(last),
+            None => return Ok(done),
         }
     }
-    Ok(done)
+}
+
+/// A page of what was looked through.
+struct Looked {
+    /// What can be deleted.
+    can_go: Vec<(RecordId, Why)>,
+    /// What stays.
+    kept: Vec<Stayed>,
+    /// The key of the last row, if there are more.
+    last: Option<Vec<u8>>,
+}
+
+fn look(node: &Node, reader: &Reader, which: Which, after: Option<&[u8]>) -> Result<Looked, mufakat_store::Error> {
+    let facets: &[(&str, &str)] = match which {
+        Which::UnderWay => &[("for", retention::FOR_DELIVERY)],
+        Which::Waiting => &[("state", "waiting")],
+        Which::Due => &[],
+    };
+    let (now_ms, on_retraction) = (clock::now_ms(), node.config.retraction.on_retraction());
+    let (rows, last) = rows_after(reader, facets, None, after)?;
+    let mut looked = Looked { can_go: Vec::new(), kept: Vec::new(), last };
+    for row in rows {
+        let why = match due(&row, now_ms / 1000) {
+            Some(("expired", _)) => Why::Expired,
+            Some(("retracted", _)) => Why::Retracted,
+            _ => continue,
+        };
+        let judged = could_delete(reader, &node.me, &on_retraction, (&row.record, why), now_ms);
+        match judged.map_err(|e| mufakat_store::Error::Unavailable(e.0))? {
+            Ok(()) => looked.can_go.push((row.record, why)),
+            // It went together with another one.
+            Err(NotDeleted::NotHeld) => {}
+            Err(not) => looked.kept.push(Stayed { record: row.record, reason: reason_of(not) }),
+        }
+    }
+    Ok(looked)
 }
 
 /// Those of some records that a caller may list; all for the node itself.
@@ -255,7 +292,11 @@ pub(crate) async fn place_hold(
         return Ok(Err(NotShared::new("until-is-past", "`until` is a time to come")));
     }
     let references = held.into_iter().map(|record| Reference { relation: Relation::About, record }).collect();
-    share::keep(node, Hold { by: caller.officer.clone(), thread, reason, until }, references).await
+    let placed = share::keep(node, Hold { by: caller.officer.clone(), thread, reason, until }, references).await?;
+    if placed.is_ok() {
+        node.bells.holds.store(true, Ordering::SeqCst);
+    }
+    Ok(placed)
 }
 
 /// Lifts a legal hold, and carries out what waited for that.
@@ -279,7 +320,7 @@ pub(crate) async fn lift_hold(
     let references = vec![Reference { relation: Relation::About, record: hold }];
     let lifted = share::keep(node, HoldLifted { by: caller.officer.clone(), reason }, references).await?;
     Ok(match lifted {
-        Ok(id) => Ok((id, run_waiting(node, Some(caller)).await?)),
+        Ok(id) => Ok((id, delete_all(node, Some(caller), Which::Waiting).await?)),
         Err(no) => Err(no),
     })
 }
@@ -328,12 +369,34 @@ pub(crate) async fn overdue(node: &Arc<Node>, caller: Option<&Caller>) -> Result
 
 /// Deletes what is due, as long as the node runs.
 pub(crate) async fn keep_up(node: Arc<Node>) {
+    let (mut wanted, mut next_end) = (Some(Which::Waiting), None);
     let mut last_run: Option<Instant> = None;
+    node.bells.holds.store(true, Ordering::SeqCst);
     loop {
-        if let Err(fault) = run_waiting(&node, None).await {
-            tracing::warn!(%fault, "what waits to be deleted has to wait longer");
+        if node.bells.holds.swap(false, Ordering::SeqCst) {
+            match next_end_of_a_hold(&node).await {
+                Ok(next) => next_end = next,
+                Err(fault) => {
+                    node.bells.holds.store(true, Ordering::SeqCst);
+                    tracing::warn!(%fault, "the ends of legal holds could not be looked for");
+                }
+            }
+        }
+        if next_end.is_some_and(|end| end <= clock::now_s()) {
+            (wanted, next_end) = (Some(Which::Waiting), None);
+            node.bells.holds.store(true, Ordering::SeqCst);
+        }
+        if node.bells.settled.swap(false, Ordering::SeqCst) {
+            wanted = wanted.or(Some(Which::UnderWay));
+        }
+        if let Some(which) = wanted {
+            match delete_all(&node, None, which).await {
+                Ok(_) => wanted = None,
+                Err(fault) => tracing::warn!(%fault, "what waits to be deleted has to wait longer"),
+            }
         }
         if last_run.is_none_or(|at| at.elapsed() >= RUN_EVERY) {
+            wanted = wanted.or(last_run.map(|_| Which::Waiting));
             last_run = Some(Instant::now());
             daily(&node).await;
         }
@@ -342,6 +405,17 @@ pub(crate) async fn keep_up(node: Arc<Node>) {
             () = node.stopping() => return,
         }
     }
+}
+
+/// When the next legal hold ends that has an end and is in force, in seconds since 1970.
+async fn next_end_of_a_hold(node: &Arc<Node>) -> Result<Option<u64>, Fault> {
+    let now_ms = clock::now_ms();
+    let rows = node.read(|reader| {
+        let rows = reader.rows(holds::NAME, &[], Some(("state", "in-force")));
+        rows.map_err(|e| mufakat_store::Error::Unavailable(e.0))
+    });
+    let rows = rows.await?.into_iter().filter(|row| holds::in_force(row, now_ms));
+    Ok(rows.filter_map(|row| row.body["until"].as_u64()).min())
 }
 
 async fn daily(node: &Arc<Node>) {
@@ -361,6 +435,30 @@ async fn daily(node: &Arc<Node>) {
     }
 }
 
+/// A page of rows, of these classes if some are named, and the key of the last one if there may be more.
+fn rows_after(
+    reader: &Reader,
+    facets: &[(&str, &str)],
+    classes: Option<&[ClassNumber]>,
+    after: Option<&[u8]>,
+) -> Result<(Vec<Row>, Option<Vec<u8>>), mufakat_store::Error> {
+    let page = Page { view: retention::NAME, after, limit: ROWS_AT_ONCE, facets, classes, newest_first: false };
+    let rows = reader.view_page(&page)?;
+    let last = rows.last().filter(|_| rows.len() == ROWS_AT_ONCE).map(|row| row.key.clone());
+    Ok((rows, last))
+}
+
+/// Why a record is due, and since when.
+fn due(row: &Row, now_s: u64) -> Option<(&'static str, u64)> {
+    let passed = |field: &str| row.body[field].as_u64().filter(|at| *at <= now_s);
+    match row.body["state"].as_str() {
+        Some("waiting") => Some(("retracted", row.time_ms / 1000)),
+        // What this agency passed on goes when it is taken back; its date is the carried record's.
+        _ if row.body["passed_on"] == true => None,
+        _ => passed("expires").map(|at| ("expired", at)).or(passed("review").map(|at| ("review", at))),
+    }
+}
+
 /// Calls back for all that waits, and for each record with a date that has come, of these classes if some are named.
 fn each_due(
     reader: &Reader,
@@ -370,25 +468,9 @@ fn each_due(
 ) -> Result<(), mufakat_store::Error> {
     let mut after: Option<Vec<u8>> = None;
     loop {
-        let page = Page {
-            view: retention::NAME,
-            after: after.as_deref(),
-            limit: ROWS_AT_ONCE,
-            facets: &[],
-            classes,
-            newest_first: false,
-        };
-        let rows = reader.view_page(&page)?;
+        let (rows, last) = rows_after(reader, &[], classes, after.as_deref())?;
         for row in &rows {
-            let passed = |field: &str| row.body[field].as_u64().filter(|at| *at <= now_s);
-            let due = match row.body["state"].as_str() {
-                Some("waiting") => Some(("retracted", row.time_ms / 1000)),
-                _ => passed("expires").map(|at| ("expired", at)).or(passed("review").map(|at| ("review", at))),
-            };
-            // What this agency passed on goes when it is taken back; its date is the carried record's.
-            let Some((why, since)) = due.filter(|(why, _)| *why == "retracted" || row.body["passed_on"] != true) else {
-                continue;
-            };
+            let Some((why, since)) = due(row, now_s) else { continue };
             let bytes = reader.record_bytes(&row.record)?;
             let Some(record) = bytes.and_then(|bytes| Verified::from_own_store(bytes).ok()) else { continue };
             let held = is_on_hold(reader, &record, now_s.saturating_mul(1000));
@@ -397,9 +479,9 @@ fn each_due(
             let (author, kind) = (Some(header.author.clone()), Some(header.kind.clone()));
             tell(Due { record: row.record, author, kind, why, since, held });
         }
-        match rows.last() {
-            Some(last) if rows.len() == ROWS_AT_ONCE => after = Some(last.key.clone()),
-            _ => return Ok(()),
+        match last {
+            Some(last) => after = Some(last),
+            None => return Ok(()),
         }
     }
 }

@@ -439,6 +439,9 @@ impl Listener for Told {
         if after.erased {
             self.bells.erased();
         }
+        if after.settled {
+            self.bells.settled.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
         for to in &after.wake {
             self.bells.channel(to).notify_one();
         }

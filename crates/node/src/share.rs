@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mufakat_exchange::{Directory, Leaf, Refusal, Submission, What};
+use mufakat_exchange::{Directory, Leaf, Refusal, Said, Submission, What};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
@@ -247,15 +247,19 @@ async fn follow_up<B: Body + Clone + Send + Sync + 'static>(
     relation: Relation,
     body: B,
 ) -> Result<Result<RecordId, NotShared>, Fault> {
-    let (held, related) = node.read(move |reader| Ok((reader.record_bytes(&id)?, reader.related(&id)?))).await?;
+    let me = node.me.clone();
+    let found = node.read(move |reader| {
+        // What others say about our records changes nothing.
+        let said = Said { relation: Relation::Retracts, by: &me, kind: Retraction::KIND, latest: 1 };
+        Ok((reader.record_bytes(&id)?, reader.said_of(&id, said)?))
+    });
+    let (held, retractions) = found.await?;
     let own = |bytes| Verified::from_own_store(bytes).ok().filter(|record| record.header().author == node.me);
     let Some(original) = held.and_then(own) else {
         return Ok(Err(NotShared::new("not-found", "this agency has not authored such a record")));
     };
-    // What others say about our records changes nothing.
-    let mut retractions = related.into_iter().filter(|related| related.relation == Relation::Retracts);
-    if let Some(retraction) = retractions.find_map(|related| own(related.bytes)) {
-        let detail = format!("it was retracted before, by the record {}", retraction.id());
+    if let Some(retraction) = retractions.first() {
+        let detail = format!("it was retracted before, by the record {}", retraction.record);
         return Ok(Err(NotShared::new("already-retracted", detail)));
     }
     let who = caller.clone();

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mufakat_exchange::{Answering, Batch, Change, Exchange, OnRetraction, Refusal, Refused};
+use mufakat_record::kinds::Body as _;
+use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{RecordId, SigningKey};
 use mufakat_store::{Queries, Sqlite, Store};
 use rand_chacha::ChaCha20Rng;
@@ -86,6 +88,8 @@ pub(crate) struct After {
     pub(crate) grew: bool,
     /// The content of records was deleted.
     pub(crate) erased: bool,
+    /// Something on a channel is settled, or something was taken back: what waits to be deleted may go now.
+    pub(crate) settled: bool,
 }
 
 impl Core {
@@ -96,6 +100,12 @@ impl Core {
         self.after.directory_changed |= batch.directory_changed;
         self.after.attachments.extend(batch.attachments);
         self.after.grew |= !batch.changes.is_empty();
+        let settles = |change: &Change| match change {
+            Change::Settle { .. } | Change::Cancel { .. } => true,
+            Change::Keep { record, .. } => record.header().kind == Retraction::KIND,
+            _ => false,
+        };
+        self.after.settled |= batch.changes.iter().any(settles);
         self.after.erased |= batch.changes.iter().any(|change| matches!(change, Change::Erase { .. }));
         Ok(())
     }

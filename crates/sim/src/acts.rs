@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use mufakat_exchange::{Batch, Change, Directory, Facts, Refusal, Submission};
+use mufakat_exchange::{Batch, Change, Directory, Facts, Refusal, Said, Submission};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::deletion_receipt::Why;
 use mufakat_record::kinds::onward::{Onward, original_of};
@@ -436,7 +436,9 @@ impl World {
         let mut records: Vec<_> = records.filter(|r| kinds.contains(&r.header().kind.as_str())).collect();
         let store = &self.core(node)?.store;
         records.retain(|record| {
-            let taken_back = store.referring(&record.id(), Relation::Retracts).is_ok_and(|by| !by.is_empty());
+            let said =
+                Said { relation: Relation::Retracts, by: &record.header().author, kind: Retraction::KIND, latest: 1 };
+            let taken_back = store.referring(&record.id(), said).is_ok_and(|by| !by.is_empty());
             !taken_back && matches!(store.record_bytes(&record.id()), Ok(Some(_)))
         });
         Ok(records)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use mufakat_exchange::{Facts, Leaf, What};
+use mufakat_exchange::{Facts, Leaf, Said, What};
 use mufakat_ledger::{Hash, proof, verify_inclusion};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::onward::{Carried, Onward};
@@ -349,7 +349,9 @@ impl World {
                 continue;
             }
             let store = &self.core(node)?.store;
-            let heard = store.referring(&record.id(), Relation::Retracts).is_ok_and(|by| !by.is_empty());
+            let said =
+                Said { relation: Relation::Retracts, by: &record.header().author, kind: Retraction::KIND, latest: 1 };
+            let heard = store.referring(&record.id(), said).is_ok_and(|by| !by.is_empty());
             let held = matches!(store.record_bytes(&record.id()), Ok(Some(_)));
             if held && !heard {
                 let what = format!("record {} was taken back, and {} still carries it", original.id(), record.id());

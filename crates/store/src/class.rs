@@ -11,8 +11,9 @@ pub type ClassNumber = u32;
 /// ([`CLASSES_OF_AUTHOR_MAX`]). Only who may read everything gets to them in pages.
 pub const NO_CLASS: ClassNumber = 0;
 
-/// How many classes the records of one author may be of. An author who handles every record in another way would make every
-/// page cost one decision for each; the records beyond are read one by one.
+/// How many classes the records of one partner may be of. A partner that handles every record in another way would make every
+/// page cost one decision for each; the records beyond are read one by one. What this agency authors itself has no such limit:
+/// who may write drafts here must not be able to hide what the agency writes later.
 pub const CLASSES_OF_AUTHOR_MAX: u32 = 4_096;
 
 /// A handling class.

@@ -40,6 +40,7 @@ pub fn checks<P: Place>() -> Vec<(&'static str, Check<P>)> {
     vec![
         ("a new store", sharing::new_store),
         ("records, receipts and what is said of them", sharing::exchange),
+        ("what others say of a record", sharing::said),
         ("a transaction", sharing::transaction),
         ("a delivery that comes again", sharing::replay),
         ("a rejected record", sharing::rejected),

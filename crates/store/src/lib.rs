@@ -12,7 +12,7 @@ mod sqlite;
 
 pub use class::{CLASSES_OF_AUTHOR_MAX, Class, ClassNumber, NO_CLASS};
 pub use port::{
-    Counts, Error, Finding, Followed, MailboxLimits, Page, Part, Purpose, Queries, Queued, ReceiptOn, Related, Secret,
-    State, Store,
+    Counts, Error, Finding, Followed, MailboxLimits, Mention, Page, Part, Purpose, Queries, Queued, ReceiptOn, Related,
+    Secret, State, Store,
 };
 pub use sqlite::{Options, Reader, Reading, SCHEMA, Sqlite, Writing};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mufakat_exchange::{Change, Enacted, Facts, Leaf, Snapshot};
+use mufakat_exchange::{Change, Enacted, Facts, Leaf, Said, Snapshot};
 use mufakat_ledger::witness::Seen;
 use mufakat_ledger::{Place, TileSource};
 use mufakat_record::{AgencyId, Digest, KeyId, RecordId, Relation};
@@ -64,12 +64,25 @@ pub struct ReceiptOn {
 /// A record that refers to another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Related {
-    /// How it refers to it.
-    pub relation: Relation,
     /// Its id.
     pub record: RecordId,
     /// The signed bytes.
     pub bytes: Vec<u8>,
+    /// The index of its leaf in our ledger.
+    pub index: u64,
+    /// Its leaf.
+    pub leaf: Leaf,
+}
+
+/// That a record refers to another one. Its leaf's subject is its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mention {
+    /// How it refers to it.
+    pub relation: Relation,
+    /// Its kind.
+    pub kind: String,
+    /// Whose it is.
+    pub author: AgencyId,
     /// The index of its leaf in our ledger.
     pub index: u64,
     /// Its leaf.
@@ -327,8 +340,11 @@ pub trait Queries: Facts + TileSource + Rows {
     /// The receipts that partners gave for a record of ours, or the first one that we gave for a partner's.
     fn receipts_on(&self, record: &RecordId) -> Result<Vec<ReceiptOn>, Error>;
 
-    /// The records that refer to a record, in the order in which they came.
-    fn related(&self, record: &RecordId) -> Result<Vec<Related>, Error>;
+    /// The records that say something of a record, as [`Facts::referring`] gives them, with their leaves.
+    fn said_of(&self, record: &RecordId, said: Said<'_>) -> Result<Vec<Related>, Error>;
+
+    /// What refers to a record, whoever says what: the latest, in the order in which they came. No record is read for it.
+    fn related(&self, record: &RecordId, latest: usize) -> Result<Vec<Mention>, Error>;
 
     /// How much there is.
     fn counts(&self) -> Result<Counts, Error>;

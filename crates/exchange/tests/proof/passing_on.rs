@@ -1,9 +1,10 @@
 //! Passing on: what an onward record must be, and that a retraction follows it to the third hand, from where the answer comes
 //! to both. Legal holds and deletions that wait.
 
-use mufakat_exchange::{NotDeleted, ON_HOLD, OnRetraction, Refusal, What};
+use mufakat_exchange::{COPY_ON_HOLD, NotDeleted, ON_HOLD, OnRetraction, Refusal, What, could_delete};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::answer::{Action, Answer};
+use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::deletion_receipt::{DeletionReceipt, Why};
 use mufakat_record::kinds::onward::{Carried, ONWARD_DEPTH_MAX, Onward};
 use mufakat_record::kinds::permission::Permission;
@@ -201,6 +202,25 @@ fn passed_on(on_retraction: [OnRetraction; 4]) -> (Vec<Node>, [Verified; 3]) {
 
 fn deleting() -> [OnRetraction; 4] {
     [OnRetraction::Delete, OnRetraction::Delete, OnRetraction::Delete, OnRetraction::Delete]
+}
+
+/// What this agency passed on of a record is looked up once, however many records of one delivery are about it.
+#[test]
+fn many_records_about_one_cost_one_look() {
+    let asked = |count: usize| {
+        let (mut nodes, [report, ..]) = passed_on(deleting());
+        let about = |n: usize| {
+            let body = Correction { reason: format!("EXERCISE {n}"), report: report_body("EXERCISE corrected") };
+            nodes[0].record(&["bb"], &body, &[(Relation::Corrects, report.id())])
+        };
+        let corrections: Vec<_> = (0..count).map(about).collect();
+        nodes[0].share(&corrections.iter().collect::<Vec<_>>());
+        let before = nodes[1].store.asked.get();
+        settle(&mut nodes[..2]);
+        assert_eq!(nodes[1].store.kept(Correction::KIND), count);
+        nodes[1].store.asked.get() - before
+    };
+    assert_eq!(asked(40), asked(1));
 }
 
 #[test]
@@ -406,16 +426,54 @@ fn a_legal_hold_keeps_it_until_it_ends() {
         node.apply(&batch);
         outcomes[0]
     };
+    let could = |node: &Node, why| {
+        let rule = &node.on_retraction;
+        could_delete(&node.store, &node.id(), rule, (&second.id(), why), node.now_ms).expect("a store")
+    };
     for why in [Why::Retracted, Why::Expired, Why::Review, Why::Order] {
-        assert_eq!(delete(cc, why), Err(NotDeleted::OnHold));
+        // Whoever only looks comes to the same.
+        assert_eq!((could(cc, why), delete(cc, why)), (Err(NotDeleted::OnHold), Err(NotDeleted::OnHold)));
     }
     cc.now_ms = end;
+    assert_eq!(could(cc, Why::Retracted), Ok(()));
     assert_eq!(delete(cc, Why::Retracted), Ok(()));
     assert!(!holds(cc, &second));
     // Both who asked hear that it is gone now.
     settle(&mut nodes);
     for node in [0, 1] {
         assert!(of_cc(&nodes[node]).contains(&(Action::Deleted, None)), "{node}");
+    }
+}
+
+#[test]
+fn a_hold_on_what_was_passed_on_keeps_that_copy_alone() {
+    for why in [None, Some(Why::Order)] {
+        let (mut nodes, [report, second, _]) = passed_on(deleting());
+        let end = NOW_S * 1000 + 60_000;
+        nodes[1].store.holds.insert(second.id(), end);
+        let delete = |node: &mut Node, id, why| {
+            let (batch, outcomes) =
+                node.exchange.delete(&[(id, why)], node.now_ms, &mut node.random, &node.store).unwrap();
+            node.apply(&batch);
+            outcomes[0]
+        };
+        match why {
+            Some(why) => assert_eq!(delete(&mut nodes[1], report.id(), why), Ok(())),
+            None => drop(nodes[0].share(&[&retraction_of("aa", &["bb"], report.id())])),
+        }
+        settle(&mut nodes);
+        assert!(!holds(&nodes[1], &report) && holds(&nodes[1], &second) && !holds(&nodes[2], &second));
+        // What is answered does not hide it, and what is counted is what went.
+        let told: Vec<_> = came::<DeletionReceipt>(&nodes[0]).into_iter().filter(|(from, ..)| from == "bb").collect();
+        assert!(told.iter().all(|(_, _, receipt)| receipt.copies == 1) && told.len() == 1);
+        let answered: Vec<_> = came::<Answer>(&nodes[0]).into_iter().filter(|(from, ..)| from == "bb").collect();
+        let words = answered.iter().map(|(_, _, answer)| (answer.action, answer.reason.as_deref())).collect::<Vec<_>>();
+        assert_eq!(words, if why.is_none() { vec![(Action::Deleted, Some(COPY_ON_HOLD))] } else { vec![] });
+        assert_eq!(delete(&mut nodes[1], second.id(), Why::Retracted), Err(NotDeleted::OnHold));
+        nodes[1].now_ms = end;
+        assert_eq!(delete(&mut nodes[1], second.id(), Why::Retracted), Ok(()));
+        settle(&mut nodes);
+        assert_eq!(came::<DeletionReceipt>(&nodes[0]).iter().filter(|(from, ..)| from == "bb").count(), 2);
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use mufakat_exchange::{Answering, Exchange, OnRetraction};
+use mufakat_exchange::{Answering, Exchange, NotDeleted, OnRetraction};
 use mufakat_record::kinds::Body;
+use mufakat_record::kinds::deletion_receipt::Why;
 use mufakat_record::kinds::request::{By, Request};
 use mufakat_record::kinds::request_step::{RequestStep, Step};
 use mufakat_record::kinds::retraction::Retraction;
@@ -128,6 +129,19 @@ fn steps_come_from_the_two_sides_only() {
     );
     let after = step("aa", "bb", asked.id(), Step::Closed);
     let again = step("aa", "bb", asked.id(), Step::Feedback { text: "EXERCISE".into(), useful: true });
-    assert_eq!(reasons(&bb.take("aa", &[&after, &retraction])), [None, None]);
+    assert_eq!(reasons(&bb.take("aa", &[&after])), [None]);
+    // The state rests on a step as long as there is the request. Then somebody may order that it goes, and its author is told.
+    let delete = |node: &mut Node| {
+        let wanted = [(after.id(), Why::Order)];
+        let (batch, outcomes) =
+            node.exchange.delete(&wanted, node.now_ms, &mut node.random, &node.store).expect("a store");
+        node.apply(&batch);
+        outcomes[0]
+    };
+    assert_eq!(delete(&mut bb), Err(NotDeleted::OfTheCommunity));
+    assert_eq!(reasons(&bb.take("aa", &[&retraction])), [None]);
     assert_eq!(reasons(&bb.take("aa", &[&again])), [none]);
+    let told = bb.store.kept("deletion-receipt");
+    assert_eq!(delete(&mut bb), Ok(()));
+    assert_eq!((delete(&mut bb), bb.store.kept("deletion-receipt")), (Err(NotDeleted::NotHeld), told + 1));
 }

@@ -1,13 +1,14 @@
 //! A store in memory, stricter than a real one: a change that does not fit what is there stops the test.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mufakat_exchange::{
-    Change, Directory, Enacted, Facts, Held, Inbound, Leaf, Snapshot, Unavailable, What, needs_identity_key,
+    Change, Directory, Enacted, Facts, Held, Inbound, Leaf, Said, Snapshot, Unavailable, What, needs_identity_key,
 };
 use mufakat_ledger::{Edge, Hash, SourceError, TileSource};
 use mufakat_record::kinds::receipt::Entry;
-use mufakat_record::{AgencyId, RecordId, Relation, ThreadId, Verified};
+use mufakat_record::{AgencyId, RecordId, ThreadId, Verified};
 
 /// Where a record on a channel of ours stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub(crate) struct Store {
     pub(crate) enacted: Vec<Enacted>,
     /// The records that a legal hold is on, and until when, in milliseconds since 1970.
     pub(crate) holds: BTreeMap<RecordId, u64>,
+    /// How often was asked what refers to a record.
+    pub(crate) asked: Cell<usize>,
     tiles: BTreeMap<(u8, u64), Vec<u8>>,
     governance: Vec<Verified>,
     removed: BTreeSet<AgencyId>,
@@ -63,6 +66,7 @@ impl Store {
             inbound: BTreeMap::new(),
             submitted: BTreeMap::new(),
             holds: BTreeMap::new(),
+            asked: Cell::new(0),
             tiles: BTreeMap::new(),
             governance: Vec::new(),
             removed: BTreeSet::new(),
@@ -245,13 +249,19 @@ impl Facts for Store {
         Ok(places.map(|(_, (id, state))| (*id, *state != State::Queued)).collect())
     }
 
-    fn referring(&self, id: &RecordId, relation: Relation) -> Result<Vec<Verified>, Unavailable> {
-        let refers =
-            |record: &Verified| record.header().references.iter().any(|r| r.relation == relation && r.record == *id);
-        let mut found: Vec<_> =
-            self.records.values().filter_map(|kept| Some((kept.leaf, kept.record.clone()?))).collect();
+    fn referring(&self, id: &RecordId, said: Said<'_>) -> Result<Vec<Verified>, Unavailable> {
+        self.asked.set(self.asked.get() + 1);
+        let refers = |record: &Verified| {
+            let header = record.header();
+            header.author == *said.by
+                && header.kind == said.kind
+                && header.references.iter().any(|r| r.relation == said.relation && r.record == *id)
+        };
+        let kept = self.records.values().filter_map(|kept| Some((kept.leaf, kept.record.as_ref()?)));
+        let mut found: Vec<_> = kept.filter(|(_, record)| refers(record)).collect();
         found.sort_by_key(|(leaf, _)| *leaf);
-        Ok(found.into_iter().map(|(_, record)| record).filter(refers).collect())
+        let found = found.split_off(found.len().saturating_sub(said.latest));
+        Ok(found.into_iter().map(|(_, record)| record.clone()).collect())
     }
 
     fn on_its_way(&self, id: &RecordId) -> Result<bool, Unavailable> {
@@ -290,7 +300,7 @@ impl Facts for Broken {
     fn queued(&self, _: &AgencyId, _: u64, _: usize) -> Result<Vec<(RecordId, bool)>, Unavailable> {
         Err(Unavailable("EXERCISE".into()))
     }
-    fn referring(&self, _: &RecordId, _: Relation) -> Result<Vec<Verified>, Unavailable> {
+    fn referring(&self, _: &RecordId, _: Said<'_>) -> Result<Vec<Verified>, Unavailable> {
         Err(Unavailable("EXERCISE".into()))
     }
     fn on_its_way(&self, _: &RecordId) -> Result<bool, Unavailable> {

@@ -330,13 +330,13 @@ fn addressees(rows: &[Entry], moved: &Move) -> Result<Vec<AgencyId>, NoStep> {
         return no("not-yours", format!("`{}` is a step of the other side", step.name()));
     }
     let open =
-        |row: &&&Entry| row.partner_removed_ms.is_none() && row.rejected.is_none() && row.steps.len() < STEPS_MAX;
+        |row: &&&Entry| row.partner_removed_ms.is_none() && row.rejected.is_none() && row.has_room(step.is_askers());
     let fitting: Vec<_> = wanted.iter().filter(open).filter(|row| row.matter().would_take(step)).collect();
     if !fitting.is_empty() {
         return Ok(fitting.into_iter().map(|row| row.partner.clone()).collect());
     }
-    if first.steps.len() >= STEPS_MAX {
-        return no("too-many-steps", format!("a request has at most {STEPS_MAX} steps"));
+    if !first.has_room(step.is_askers()) {
+        return no("too-many-steps", format!("each side of a request takes at most {STEPS_MAX} steps"));
     }
     if refuses_unasked(first, step) {
         let why = "before a request is refused as invalid, a clarification is asked".to_owned();

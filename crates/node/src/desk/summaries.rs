@@ -3,6 +3,9 @@
 //! Summaries are made at the ends of equal stretches of time. One run covers the leaves since the run before it, for all
 //! originators in one transaction; so the furthest leaf that any summary covers is where the next run begins, also after a
 //! restart. An originator whose records nobody used gets none, and its next one begins where its last one ended.
+//!
+//! What was passed on is its originator's and not its bearer's: the use is told to the originator, by the id that it gave the
+//! record. Once such a copy is deleted nothing here says whose it was, and what was done with it in that stretch is told to nobody.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,9 +13,10 @@ use std::time::Duration;
 
 use mufakat_exchange::{Directory, Submission, What, ledger_origin};
 use mufakat_record::kinds::Body;
+use mufakat_record::kinds::onward::{Onward, original_of};
 use mufakat_record::kinds::use_summary::{PURPOSE_BYTES_MAX, USES_MAX, Use, UseSummary};
 use mufakat_record::{Act, AgencyId, Handling, How, RecordId, Role, SigningKey, Tlp, Verified, sha256};
-use mufakat_store::{Page, Queries, Reader};
+use mufakat_store::{ClassNumber, NO_CLASS, Page, Queries, Reader};
 use mufakat_views::{Rows, used_by, uses};
 
 use super::together;
@@ -98,7 +102,7 @@ fn gather(
         row.map(until_of).unwrap_or_default()
     };
     let mut gathered = Gathered { epoch: reader.state()?.epoch, until: from, done: false, told: BTreeMap::new() };
-    let mut originators = HashMap::new();
+    let mut originators = Originators::default();
     let mut after = from.checked_sub(1).map(|last| last.to_be_bytes().to_vec());
     let mut acts = 0;
     loop {
@@ -142,7 +146,7 @@ fn lines_of(
     reader: &Reader,
     me: &AgencyId,
     index: u64,
-    originators: &mut HashMap<RecordId, Option<AgencyId>>,
+    originators: &mut Originators,
 ) -> Result<Vec<(AgencyId, Use)>, mufakat_store::Error> {
     let Some(leaf) = reader.leaf(index)?.filter(|leaf| leaf.what == What::Use) else { return Ok(Vec::new()) };
     let Some(act) = Act::from_detail(&leaf.detail).filter(|act| act.refused.is_none()) else { return Ok(Vec::new()) };
@@ -151,32 +155,50 @@ fn lines_of(
         std::iter::once(RecordId(leaf.subject.0)).chain(act.records.unwrap_or_default()).collect();
     let mut lines = Vec::with_capacity(records.len());
     for record in records {
-        let originator = match originators.get(&record) {
-            Some(known) => known.clone(),
-            None => {
-                let found = originator(reader, &record)?;
-                originators.insert(record, found.clone());
-                found
-            }
-        };
-        let Some(originator) = originator.filter(|originator| originator != me) else { continue };
+        let found = originators.of(reader, &record)?.filter(|(originator, _)| originator != me);
+        let Some((originator, record)) = found else { continue };
         let purpose = act.purpose.as_deref().map(within).filter(|purpose| !purpose.is_empty());
         lines.push((originator, Use { record, how: act.how, role: act.role, purpose, count: 1, first: at, last: at }));
     }
     Ok(lines)
 }
 
-/// Who authored a record that is held here; of one whose content was deleted, whom it was receipted to.
-fn originator(reader: &Reader, record: &RecordId) -> Result<Option<AgencyId>, mufakat_store::Error> {
-    if let Some(bytes) = reader.record_bytes(record)? {
-        return Ok(Verified::from_own_store(bytes).ok().map(|record| record.header().author.clone()));
+/// Whose records are, as far as a run has asked.
+#[derive(Default)]
+struct Originators {
+    known: HashMap<RecordId, Option<(AgencyId, RecordId)>>,
+    /// The author and kind of each class; read when a deleted record is asked about.
+    classes: Option<HashMap<ClassNumber, (AgencyId, String)>>,
+}
+
+impl Originators {
+    /// Who wrote a record, and what it is called there. Nobody of a record that was passed on and is deleted.
+    fn of(&mut self, reader: &Reader, record: &RecordId) -> Result<Option<(AgencyId, RecordId)>, mufakat_store::Error> {
+        if let Some(known) = self.known.get(record) {
+            return Ok(known.clone());
+        }
+        let found = match reader.record_bytes(record)? {
+            Some(bytes) => {
+                let held = Verified::from_own_store(bytes).ok();
+                let original = held.and_then(|held| original_of(&held).ok());
+                original.map(|(id, header, _)| (header.author, id))
+            }
+            None => self.of_deleted(reader, record)?.map(|author| (author, *record)),
+        };
+        self.known.insert(*record, found.clone());
+        Ok(found)
     }
-    if reader.record_leaf(record)?.is_none_or(|(_, leaf)| leaf.what != What::Received) {
-        return Ok(None);
+
+    /// The author of a record whose content is gone: its class outlives it.
+    fn of_deleted(&mut self, reader: &Reader, record: &RecordId) -> Result<Option<AgencyId>, mufakat_store::Error> {
+        if self.classes.is_none() {
+            let all = reader.classes(NO_CLASS)?.into_iter();
+            self.classes = Some(all.map(|(number, class)| (number, (class.author, class.kind))).collect());
+        }
+        let class = reader.class_of(record)?;
+        let class = self.classes.as_ref().and_then(|classes| classes.get(&class));
+        Ok(class.filter(|(_, kind)| kind != Onward::KIND).map(|(author, _)| author.clone()))
     }
-    let receipt = reader.receipts_on(record)?.into_iter().next();
-    let receipt = receipt.and_then(|receipt| Verified::from_own_store(receipt.bytes).ok());
-    Ok(receipt.and_then(|receipt| receipt.header().audience.first().cloned()))
 }
 
 /// A purpose as long as a summary takes it.

@@ -20,8 +20,9 @@ fn exchanged() -> ([Agency; 3], Verified) {
     let references = vec![Reference { relation: Relation::Retracts, record: record.id() }];
     let retraction = id.author(Retraction::KIND, body, &[&ru, &sg], references);
     ru.receive(&retraction, 2, &mut id);
-    let answer = ru.store.related(&retraction.id()).unwrap().pop().expect("an answer");
-    let answer = Verified::from_own_store(answer.bytes).unwrap();
+    let answer = ru.store.related(&retraction.id(), 9).unwrap().pop().expect("an answer");
+    let answer = ru.store.record_bytes(&RecordId(answer.leaf.subject.0)).unwrap().expect("its content");
+    let answer = Verified::from_own_store(answer).unwrap();
     id.receive(&answer, 1, &mut ru);
     ([id, ru, sg], record)
 }

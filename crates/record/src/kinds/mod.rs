@@ -119,11 +119,12 @@ pub const KINDS: &[(&str, Check)] = &[
     (witness_alarm::WitnessAlarm::KIND, check_as::<witness_alarm::WitnessAlarm>),
 ];
 
-/// Whether the content of a record of this kind can be deleted: what people share can, and what is not known here. On all
-/// others the register, evidence and the views of others rest.
+/// Whether the content of a record of this kind can be deleted: what people share can, what they drafted, and what is not known
+/// here. On all others the register, evidence and the views of others rest. A step of a request can be deleted after the
+/// request; before that the request's state rests on it.
 pub fn deletable(kind: &str) -> bool {
     onward::PASSED_ON.contains(&kind)
-        || kind == request::Request::KIND
+        || [request::Request::KIND, draft::Draft::KIND].contains(&kind)
         || !KINDS.iter().any(|(known, _)| *known == kind)
 }
 

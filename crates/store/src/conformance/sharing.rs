@@ -1,6 +1,6 @@
 //! Checks of what the exchange keeps.
 
-use mufakat_exchange::{Change, Facts as _, Leaf, What};
+use mufakat_exchange::{Change, Facts as _, Leaf, Said, What};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::{RecordId, Relation, STAND_IN, Verified};
@@ -88,8 +88,9 @@ pub(super) fn exchange<P: Place>(place: &P) {
             assert_eq!(body.entries[0].record, record.id());
             assert_eq!(receipts[0].leaf.subject.0, receipt.id().0);
         }
-        let related = store.related(&first.id()).unwrap();
-        assert_eq!((related.len(), related[0].relation, related[0].record), (1, Relation::Attaches, second.id()));
+        let related = store.related(&first.id(), 9).unwrap();
+        assert_eq!((related.len(), related[0].relation), (1, Relation::Attaches));
+        assert_eq!((related[0].leaf.subject.0, &related[0].author), (second.id().0, &name("aa")));
         assert_eq!(store.record_bytes(&first.id()).unwrap().as_deref(), Some(first.bytes()));
         assert!(store.record_bytes(&RecordId([0; 32])).unwrap().is_none());
     }
@@ -98,6 +99,39 @@ pub(super) fn exchange<P: Place>(place: &P) {
     assert!(counts.bytes > 0);
     sound(&mut a.store);
     sound(&mut b.store);
+}
+
+/// What others say of a record, however much, changes nothing in what one agency is asked for.
+pub(super) fn said<P: Place>(place: &P) {
+    let community = Community::found(&["aa", "bb"]);
+    let (mut a, mut b) = (node(place, &community, "aa"), node(place, &community, "bb"));
+    let first = a.report(&[&name("bb")], "first", &[]);
+    a.share(vec![first.clone()]).unwrap();
+    let asked = |by, kind, latest| Said { relation: Relation::Attaches, by, kind, latest };
+    let flood: Vec<_> = (0..40).map(|n| b.report(&[&name("aa")], &format!("number {n}"), &[first.id()])).collect();
+    b.share(flood.clone()).unwrap();
+    send(&mut b, &mut a, 1, 40);
+    let own = a.report(&[&name("bb")], "own", &[first.id()]);
+    a.share(vec![own.clone()]).unwrap();
+    let ids = |said: Said<'_>| -> Vec<RecordId> {
+        let found = a.store.referring(&first.id(), said).unwrap().iter().map(Verified::id).collect();
+        let with_leaves: Vec<_> = a.store.said_of(&first.id(), said).unwrap().iter().map(|said| said.record).collect();
+        assert_eq!(with_leaves, found);
+        found
+    };
+    let (aa, bb, nobody) = (name("aa"), name("bb"), name("nobody"));
+    assert_eq!(ids(asked(&aa, "report", usize::MAX)), [own.id()]);
+    assert_eq!(ids(asked(&aa, "onward", usize::MAX)), []);
+    assert_eq!(ids(asked(&nobody, "report", 9)), []);
+    // The latest, in the order in which they came.
+    assert_eq!(ids(asked(&bb, "report", 2)), [flood[38].id(), flood[39].id()]);
+    let mentions = a.store.related(&first.id(), 3).unwrap();
+    let shown: Vec<_> = mentions.iter().map(|m| (&m.author, m.kind.as_str(), m.leaf.subject.0)).collect();
+    assert_eq!(
+        shown,
+        [(&bb, "report", flood[38].id().0), (&bb, "report", flood[39].id().0), (&aa, "report", own.id().0)]
+    );
+    sound(&mut a.store);
 }
 
 pub(super) fn transaction<P: Place>(place: &P) {
@@ -264,7 +298,7 @@ pub(super) fn erased<P: Place>(place: &P) {
         assert_eq!(b.store.record_bytes(&gone.id()).unwrap(), None);
     }
     assert_eq!(b.store.leaf(index).unwrap().unwrap().salt, [0; 16]);
-    assert_eq!(b.store.related(&attachment.id()).unwrap(), []);
+    assert_eq!(b.store.related(&attachment.id(), 9).unwrap(), []);
     assert_eq!(b.store.chunks_unreferenced(10).unwrap(), [mufakat_record::Digest([5; 32])]);
     assert_eq!(b.store.attachments_incomplete().unwrap(), []);
     assert!(b.store.record_bytes(&other.id()).unwrap().is_some());

@@ -11,7 +11,7 @@ use mufakat_record::kinds::key_set::KeySet;
 use mufakat_record::kinds::onward::attachment_of;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_version::RegisterVersion;
-use mufakat_record::{AgencyId, Digest, RecordId, Verified, cbor};
+use mufakat_record::{AgencyId, Digest, Header, RecordId, Verified, cbor};
 use mufakat_views::{Event, RowChange, Rows};
 use rusqlite::params;
 
@@ -100,10 +100,7 @@ impl Sqlite {
             return Ok(false);
         }
         self.classes.borrow_mut().remember(record.id(), leaf, class);
-        for reference in &header.references {
-            let values = params![reference.record.0, int(leaf), reference.relation as i64];
-            self.execute("INSERT INTO reference VALUES (?, ?, ?)", values)?;
-        }
+        self.refer(header, int(leaf))?;
         let kind = header.kind.as_str();
         if let Some(attachment) = attachment_of(record) {
             self.list_chunks(record, &attachment, leaf)?;
@@ -113,6 +110,16 @@ impl Sqlite {
             self.execute("INSERT INTO governance VALUES (?)", [int(leaf)])?;
         }
         Ok(true)
+    }
+
+    /// Notes what a record refers to.
+    pub(super) fn refer(&self, header: &Header, leaf: i64) -> Result<(), Error> {
+        let author = self.number(&header.author)?;
+        for reference in &header.references {
+            let values = params![reference.record.0, reference.relation as i64, author, header.kind, leaf];
+            self.execute("INSERT INTO reference VALUES (?, ?, ?, ?, ?)", values)?;
+        }
+        Ok(())
     }
 
     fn list_chunks(&self, record: &Verified, attachment: &Attachment, leaf: u64) -> Result<(), Error> {
@@ -182,9 +189,13 @@ impl Sqlite {
         if leaf.what == What::Authored && self.is_owed(number)? {
             return Ok(());
         }
-        for reference in &record.header().references {
-            let values = params![reference.record.0, number];
-            self.execute("DELETE FROM reference WHERE target = ? AND leaf = ?", values)?;
+        let header = record.header();
+        let author = self.number(&header.author)?;
+        for reference in &header.references {
+            let values = params![reference.record.0, reference.relation as i64, author, header.kind, number];
+            let sql =
+                "DELETE FROM reference WHERE target = ? AND relation = ? AND author = ? AND kind = ? AND leaf = ?";
+            self.execute(sql, values)?;
         }
         for name in attachment_of(&record).iter().flat_map(Attachment::chunk_names) {
             self.execute("DELETE FROM chunk WHERE name = ? AND leaf = ?", params![name.0, number])?;

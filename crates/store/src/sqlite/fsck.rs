@@ -131,7 +131,7 @@ impl Reader {
         let fits = match class {
             Some(class) => class == Class::of(header).to_bytes(),
             None => match self.known_number(&header.author)? {
-                Some(author) => self.is_crowded(author)?,
+                Some(author) => header.author != self.me && self.is_crowded(author)?,
                 None => false,
             },
         };

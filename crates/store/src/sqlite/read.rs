@@ -1,6 +1,6 @@
 //! What is looked up: facts for the exchange, tiles for proofs, and answers for senders and people.
 
-use mufakat_exchange::{Chain, Directory, Facts, Held, Inbound, Leaf, Snapshot, Unavailable, What};
+use mufakat_exchange::{Chain, Directory, Facts, Held, Inbound, Leaf, Said, Snapshot, Unavailable, What};
 use mufakat_ledger::hash::HASH_BYTES;
 use mufakat_ledger::witness::Seen;
 use mufakat_ledger::{Hash, SourceError, TileSource};
@@ -14,8 +14,8 @@ use rusqlite::params;
 use super::apply::{place, state};
 use super::{Sqlite, clamped, damaged, failed, file_bytes, int, uint};
 use crate::{
-    Class, ClassNumber, Counts, Error, Finding, Followed, NO_CLASS, Page, Part, Queries, Queued, ReceiptOn, Related,
-    Secret, State,
+    Class, ClassNumber, Counts, Error, Finding, Followed, Mention, NO_CLASS, Page, Part, Queries, Queued, ReceiptOn,
+    Related, Secret, State,
 };
 
 impl<Mode> Facts for Sqlite<Mode> {
@@ -44,14 +44,10 @@ impl<Mode> Facts for Sqlite<Mode> {
         read().map_err(not_now)
     }
 
-    fn referring(&self, id: &RecordId, relation: Relation) -> Result<Vec<Verified>, Unavailable> {
+    fn referring(&self, id: &RecordId, said: Said<'_>) -> Result<Vec<Verified>, Unavailable> {
         let read = || {
-            let sql = "SELECT leaf FROM reference WHERE target = ? AND relation = ? ORDER BY leaf";
-            let found = self.all(sql, params![id.0, relation as i64], |row| row.get(0).map(uint))?;
-            found
-                .into_iter()
-                .filter_map(|index| self.record_of_leaf(index).transpose())
-                .collect::<Result<Vec<_>, Error>>()
+            let found = self.leaves_saying(id, said)?.into_iter();
+            found.filter_map(|index| self.record_of_leaf(index).transpose()).collect::<Result<Vec<_>, Error>>()
         };
         read().map_err(not_now)
     }
@@ -170,18 +166,27 @@ impl<Mode> Queries for Sqlite<Mode> {
         Ok(receipts)
     }
 
-    fn related(&self, record: &RecordId) -> Result<Vec<Related>, Error> {
-        let sql = "SELECT leaf, relation FROM reference WHERE target = ? ORDER BY leaf, relation";
-        let found = self.all(sql, [&record.0], |row| Ok((uint(row.get(0)?), row.get::<_, i64>(1)?)))?;
-        let mut related = Vec::new();
-        for (index, relation) in found {
+    fn said_of(&self, record: &RecordId, said: Said<'_>) -> Result<Vec<Related>, Error> {
+        let mut found = Vec::new();
+        for index in self.leaves_saying(record, said)? {
             let Some(by) = self.record_of_leaf(index)? else { continue };
-            let relation =
-                relation_of(relation).ok_or_else(|| damaged(Part::Record(by.id()), "an unknown relation"))?;
-            let leaf = self.expect_leaf(index)?;
-            related.push(Related { relation, record: by.id(), bytes: by.into_bytes(), index, leaf });
+            found.push(Related { record: by.id(), bytes: by.into_bytes(), index, leaf: self.expect_leaf(index)? });
         }
-        Ok(related)
+        Ok(found)
+    }
+
+    fn related(&self, record: &RecordId, latest: usize) -> Result<Vec<Mention>, Error> {
+        let sql = "SELECT f.leaf, f.relation, f.kind, a.name FROM
+            (SELECT * FROM reference WHERE target = ? ORDER BY leaf DESC, relation DESC LIMIT ?) f
+            JOIN agency a ON a.number = f.author ORDER BY f.leaf, f.relation";
+        let found = self.all(sql, params![record.0, clamped(latest as u64)], |row| {
+            Ok((uint(row.get(0)?), row.get::<_, i64>(1)?, row.get(2)?, row.get::<_, String>(3)?))
+        })?;
+        let mention = |(index, relation, kind, author): (u64, i64, String, String)| {
+            let relation = relation_of(relation).ok_or_else(|| damaged(Part::Leaf(index), "an unknown relation"))?;
+            Ok(Mention { relation, kind, author: agency(&author)?, index, leaf: self.expect_leaf(index)? })
+        };
+        found.into_iter().map(mention).collect()
     }
 
     fn counts(&self) -> Result<Counts, Error> {
@@ -339,6 +344,17 @@ impl<Mode> Sqlite<Mode> {
         let Some((leaf, at_ms, salt)) = found else { return Ok(None) };
         let record = self.record_at(id)?.map(|(_, record)| record);
         Ok(Some(Held { record, leaf, at_ms, salt }))
+    }
+
+    /// The leaves of the records that say something of a record, ascending. They are found by the primary key alone.
+    fn leaves_saying(&self, id: &RecordId, said: Said<'_>) -> Result<Vec<u64>, Error> {
+        let Some(author) = self.known_number(said.by)? else { return Ok(Vec::new()) };
+        let sql = "SELECT leaf FROM reference WHERE target = ? AND relation = ? AND author = ? AND kind = ?
+            ORDER BY leaf DESC LIMIT ?";
+        let values = params![id.0, said.relation as i64, author, said.kind, clamped(said.latest as u64)];
+        let mut found = self.all(sql, values, |row| row.get(0).map(uint))?;
+        found.reverse();
+        Ok(found)
     }
 
     fn read_arrival(&self, from: &AgencyId, epoch: u64, position: u64) -> Result<Option<Entry>, Error> {

@@ -122,7 +122,7 @@ CREATE TABLE secret (
 ) STRICT;
 ";
 
-/// Handling classes and the index of facets. What version 1 held is brought over by [`Sqlite::classify`], as only the records
+/// Handling classes, the index of facets, and who refers to what. What version 1 held is brought over by [`Sqlite::classify`], as only the records
 /// themselves tell of what class they are.
 const VERSION_2: &str = "
 -- `author` is the agency's number, by which the classes of one author are counted.
@@ -149,6 +149,14 @@ DELETE FROM view_key;
 CREATE TABLE view_facet (
     facet INTEGER NOT NULL, class INTEGER NOT NULL, key BLOB NOT NULL,
     PRIMARY KEY (facet, class, key)
+) STRICT, WITHOUT ROWID;
+
+-- What is asked of a record is what one agency said of it: what others say, however much, is not visited. `author` is the
+-- agency's number.
+DROP TABLE reference;
+CREATE TABLE reference (
+    target BLOB NOT NULL, relation INTEGER NOT NULL, author INTEGER NOT NULL, kind TEXT NOT NULL, leaf INTEGER NOT NULL,
+    PRIMARY KEY (target, relation, author, kind, leaf)
 ) STRICT, WITHOUT ROWID;
 ";
 
@@ -207,8 +215,8 @@ impl Sqlite {
         self.connection.execute_batch(&marks).map_err(failed)
     }
 
-    /// Brings the records of version 1 over, each with its class, and folds the views again. Of an erased one nothing tells what
-    /// class it was of.
+    /// Brings the records of version 1 over, each with its class and what it refers to, and folds the views again. Of an erased
+    /// one nothing tells what class it was of.
     fn classify(&self) -> Result<(), Error> {
         let sql = "SELECT r.leaf, r.id, r.bytes, e.leaf IS NOT NULL FROM record_1 r
             LEFT JOIN erased e ON e.leaf = r.leaf ORDER BY r.leaf";
@@ -223,6 +231,7 @@ impl Sqlite {
                 let id = RecordId(id);
                 let record = Verified::from_own_store(bytes.clone());
                 let record = record.map_err(|reason| damaged(Part::Record(id), reason.name()))?;
+                self.refer(record.header(), leaf)?;
                 self.class_number(record.header())?
             };
             self.execute("INSERT INTO record VALUES (?, ?, ?, ?)", params![leaf, id, class, bytes])?;

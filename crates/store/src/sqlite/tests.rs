@@ -450,6 +450,11 @@ fn starting_looks_at_few_rows() {
             "SEARCH q USING COVERING INDEX outbox_queued",
         ),
         (
+            "SELECT leaf FROM reference WHERE target = x'00' AND relation = 0 AND author = 1 AND kind = 'onward'
+                ORDER BY leaf DESC LIMIT 9",
+            "SEARCH reference USING PRIMARY KEY (target=? AND relation=? AND author=? AND kind=?)",
+        ),
+        (
             "UPDATE outbox SET state = 3 WHERE agency = 1 AND epoch = (SELECT epoch FROM state) AND state = 0",
             "SEARCH outbox USING",
         ),
@@ -504,19 +509,25 @@ fn a_file_of_version_1_is_brought_up_to_date() {
 }
 
 #[test]
-fn an_author_has_so_many_classes_and_no_more() {
+fn a_partner_has_so_many_classes_and_this_agency_as_it_needs() {
     let (folder, community) = (Folder::new(), Community::found(&["aa", "bb"]));
-    let mut a = node(&folder, &community, "aa");
+    let (mut a, mut b) = (node(&folder, &community, "aa"), node(&folder, &community, "bb"));
     let first = a.report(&[&name("bb")], "one", &[]);
     a.share(vec![first.clone()]).unwrap();
+    send(&mut a, &mut b, 1, 1);
     let sql = "WITH RECURSIVE n(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n LIMIT ? - 1)
-        INSERT INTO class (author, class) SELECT (SELECT author FROM class), randomblob(9) FROM n";
-    a.store.execute(sql, [CLASSES_OF_AUTHOR_MAX]).unwrap();
+        INSERT INTO class (author, class) SELECT (SELECT number FROM agency WHERE name = 'aa'), randomblob(9) FROM n";
+    for store in [&a.store, &b.store] {
+        store.execute(sql, [CLASSES_OF_AUTHOR_MAX]).unwrap();
+    }
     let other = a.retraction(&[&name("bb")], first.id());
     let (same, other_id) = (a.report(&[&name("bb")], "two", &[]), other.id());
     a.share(vec![same.clone(), other]).unwrap();
-    assert_eq!(a.store.class_of(&same.id()).unwrap(), a.store.class_of(&first.id()).unwrap());
-    assert_eq!(a.store.class_of(&other_id).unwrap(), NO_CLASS);
-    let findings = a.store.fsck().unwrap();
-    assert_eq!(findings, []);
+    send(&mut a, &mut b, 2, 2);
+    assert_eq!(b.store.class_of(&same.id()).unwrap(), b.store.class_of(&first.id()).unwrap());
+    assert_eq!(b.store.class_of(&other_id).unwrap(), NO_CLASS);
+    assert_ne!(a.store.class_of(&other_id).unwrap(), NO_CLASS);
+    for store in [&a.store, &b.store] {
+        assert_eq!(store.fsck().unwrap(), []);
+    }
 }

@@ -221,8 +221,14 @@ fn changed(row: Row, entry: Entry) -> RowChange {
 /// The row with its state worked out anew.
 fn filled(mut row: Row, mut entry: Entry, subjects: &[String]) -> Row {
     entry.steps.sort_by(Line::order);
-    let left_out = entry.steps.len().saturating_sub(STEPS_MAX);
-    entry.steps.truncate(STEPS_MAX);
+    // Each side has places of its own, so that neither can fill those of the other.
+    let (before, mut taken) = (entry.steps.len(), [0; 2]);
+    entry.steps.retain(|line| {
+        let taken = &mut taken[usize::from(line.by_asker)];
+        *taken += 1;
+        *taken <= STEPS_MAX
+    });
+    let left_out = before - entry.steps.len();
     entry.steps_left_out = entry.steps_left_out.saturating_add(left_out as u64);
     let matter = Matter::of(entry.urgency, &mut entry.steps);
     entry.state = matter.state().name().to_owned();

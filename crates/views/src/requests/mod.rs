@@ -9,9 +9,10 @@
 //! `state` is what the [machine] says, or `rejected` when the asked node rejected the request, `failed` when it was never
 //! sent because the agency was removed from the register, `lapsed` when the partner was removed while the request was open.
 //!
-//! A request with more than [`STEPS_MAX`] steps shows those that come first in the order in which they count, which is the same
-//! on both sides; the others have no effect. Of a request whose content is deleted no row remains, and a step whose content is
-//! deleted is as if it had not been: so a node does not take steps back, it deletes them with their request.
+//! Of a side that took more than [`STEPS_MAX`] steps a request shows those that come first in the order in which they count,
+//! which is the same on both sides; the others have no effect. So what one side sends, however much and out of turn, never
+//! keeps the other from ending a request. Of a request whose content is deleted no row remains, and a step whose content is
+//! deleted is as if it had not been: so a node deletes no step before its request.
 
 mod fold;
 pub mod machine;
@@ -33,7 +34,7 @@ use crate::{Event, Happening, RowChange, Rows, RowsUnavailable, View};
 
 /// The view's name.
 pub const NAME: &str = "requests";
-/// How many steps of one request are shown and have an effect.
+/// How many steps of one side of a request are shown and have an effect.
 pub const STEPS_MAX: usize = 64;
 /// How many escalations a row shows: the latest.
 pub const ESCALATIONS_MAX: usize = 16;
@@ -139,6 +140,11 @@ impl Entry {
     /// Whether its clock runs or stands still.
     pub fn is_open(&self) -> bool {
         machine::State::OPEN.iter().any(|state| state.name() == self.state)
+    }
+
+    /// Whether one more step of a side would be shown and have an effect.
+    pub fn has_room(&self, by_asker: bool) -> bool {
+        self.steps.iter().filter(|line| line.by_asker == by_asker).count() < STEPS_MAX
     }
 
     /// What its steps come to.

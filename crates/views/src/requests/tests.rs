@@ -209,6 +209,17 @@ fn rows_are_bounded() {
     assert!(json!(entry).to_string().len() < STEPS_MAX * 1000);
 }
 
+/// What the asking side sends, however much of it and out of turn, does not keep the asked side from ending the request.
+#[test]
+fn one_side_does_not_fill_the_places_of_the_other() {
+    let mut steps: Vec<_> = (0..STEPS_MAX + 5).map(|_| (true, Says::Closed)).collect();
+    let flooded = entry(&asked(&steps));
+    assert!(flooded.has_room(false) && !flooded.has_room(true) && flooded.is_open());
+    assert_eq!((flooded.steps.len(), flooded.steps_left_out), (STEPS_MAX + 1, 5));
+    steps.push((false, Says::Answered { text: text(), entities: None, refused: None, evidence: false }));
+    assert_eq!(entry(&asked(&steps)).state, "answered");
+}
+
 #[test]
 fn the_table_counts_rows() {
     let answered = Says::Answered { text: text(), entities: None, refused: None, evidence: false };

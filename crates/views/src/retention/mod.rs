@@ -2,10 +2,11 @@
 //!
 //! - Key: 0 for what waits to be deleted, 1 for what has a date or was passed on; then the index of the record's leaf, 8 bytes,
 //!   big-endian.
-//! - Facets: `author`; `kind`; `state`.
+//! - Facets: `author`; `kind`; `state`; `for`.
 //! - Body: `state`, which is
 //!   - `waiting`: it was taken back and could not be deleted then, because of a legal hold or because it was on its way to
-//!     somebody. `why` is `retracted`, `by` the record that took it back or answers for it;
+//!     somebody. `why` is `retracted`, `by` the record that took it back or answers for it, `for` what it waited for at first:
+//!     `hold`, or `delivery`;
 //!   - `kept`: it came from a partner, or was passed on by this agency (`passed_on`). `author`, `kind` and `tlp`; `expires`, the
 //!     end that its author gave it, and `review`, by when it is to be looked at again, both in seconds, as far as there are any.
 //!
@@ -25,6 +26,10 @@ use crate::{Event, Happening, Row, RowChange, Rows, RowsUnavailable, View};
 pub const NAME: &str = "retention";
 /// What begins the keys of what waits to be deleted.
 pub const WAITING: [u8; 1] = [0];
+/// The facet `for` of what a legal hold kept.
+pub const FOR_HOLD: &str = "hold";
+/// The facet `for` of what had not arrived everywhere.
+pub const FOR_DELIVERY: &str = "delivery";
 /// What begins the keys of what has a date.
 pub const KEPT: [u8; 1] = [1];
 
@@ -38,7 +43,7 @@ impl View for Retention {
     }
 
     fn facets(&self) -> &'static [&'static str] {
-        &["author", "kind", "state"]
+        &["author", "kind", "state", "for"]
     }
 
     fn fold(&self, event: &Event<'_>, rows: &dyn Rows) -> Result<Vec<RowChange>, RowsUnavailable> {
@@ -89,7 +94,7 @@ fn took_back(event: &Event<'_>, record: &Verified, rows: &dyn Rows) -> Result<Ve
     let Some(on) = record.header().the_one(Relation::Retracts) else { return Ok(Vec::new()) };
     let Some(leaf) = rows.leaf_of(&on)? else { return Ok(Vec::new()) };
     let passed_on = rows.row(NAME, &key(KEPT, leaf))?.is_some_and(|row| row.body["passed_on"] == true);
-    Ok(if passed_on { vec![waiting(event, on, leaf, &record.id())] } else { Vec::new() })
+    Ok(if passed_on { vec![waiting(event, on, leaf, &record.id(), FOR_DELIVERY)] } else { Vec::new() })
 }
 
 /// What a legal hold keeps stands in the answer that says so.
@@ -100,15 +105,15 @@ fn answered(event: &Event<'_>, record: &Verified, rows: &dyn Rows) -> Result<Vec
     for about in header.references.iter().filter(|r| kept && r.relation == Relation::About) {
         // An originator's retraction that was carried here is not held as such.
         if let Some(leaf) = rows.leaf_of(&about.record)? {
-            changes.push(waiting(event, about.record, leaf, &record.id()));
+            changes.push(waiting(event, about.record, leaf, &record.id(), FOR_HOLD));
         }
     }
     Ok(changes)
 }
 
-fn waiting(event: &Event<'_>, record: RecordId, leaf: u64, by: &RecordId) -> RowChange {
-    let body = json!({ "state": "waiting", "why": "retracted", "by": by });
-    let facets = vec![("state", "waiting".to_owned())];
+fn waiting(event: &Event<'_>, record: RecordId, leaf: u64, by: &RecordId, what_for: &str) -> RowChange {
+    let body = json!({ "state": "waiting", "why": "retracted", "by": by, "for": what_for });
+    let facets = vec![("state", "waiting".to_owned()), ("for", what_for.to_owned())];
     RowChange::Put(Row { view: NAME, key: key(WAITING, leaf), time_ms: event.at_ms, record, facets, body })
 }
 
@@ -188,6 +193,7 @@ mod tests {
         ];
         assert_eq!(states(&steps[..4]), [(1, 1, "kept".to_owned())]);
         assert_eq!(states(&steps[..5]), [(0, 1, "waiting".to_owned()), (1, 1, "kept".to_owned())]);
+        assert_eq!(MemoryRows::of(&steps[..5]).of_view(NAME)[0].body["for"], FOR_DELIVERY);
         assert!(states(&steps).is_empty());
     }
 
@@ -203,6 +209,7 @@ mod tests {
         ];
         assert!(states(&steps[..2]).is_empty());
         assert_eq!(states(&steps[..3]), [(0, 0, "waiting".to_owned())]);
+        assert_eq!(MemoryRows::of(&steps[..3]).of_view(NAME)[0].body["for"], FOR_HOLD);
         assert!(states(&steps).is_empty());
     }
 }

@@ -6,8 +6,11 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use mufakat_exchange::Facts;
+use mufakat_exchange::{Facts, Said};
+use mufakat_record::kinds::Body as _;
+use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::report::Report;
+use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{AgencyId, Digest, Handling, How, RecordId, Reference, Relation, ThreadId, Verified};
 use mufakat_store::{Queries, Reader};
 use mufakat_views::{Rows, inbox, track};
@@ -126,19 +129,16 @@ fn find(reader: &Reader, id: &RecordId, me: &AgencyId) -> Result<Option<Found>, 
 
 /// The state of a record of ours: what we said about it later.
 fn own_state(reader: &Reader, id: &RecordId, me: &AgencyId) -> Result<&'static str, mufakat_store::Error> {
-    let mut state = "current";
-    for related in reader.related(id)? {
-        let marks = matches!(related.relation, Relation::Retracts | Relation::Corrects);
-        // What others say about our records changes nothing.
-        if !marks || Verified::from_own_store(related.bytes).is_ok_and(|record| record.header().author != *me) {
-            continue;
-        }
-        if related.relation == Relation::Retracts {
-            return Ok("retracted");
-        }
-        state = "corrected";
-    }
-    Ok(state)
+    let says = |relation, kind| -> Result<bool, mufakat_store::Error> {
+        Ok(!reader.said_of(id, Said { relation, by: me, kind, latest: 1 })?.is_empty())
+    };
+    Ok(if says(Relation::Retracts, Retraction::KIND)? {
+        "retracted"
+    } else if says(Relation::Corrects, Correction::KIND)? {
+        "corrected"
+    } else {
+        "current"
+    })
 }
 
 /// A record that is held with its content, let through by the gate, its use noted in the ledger.

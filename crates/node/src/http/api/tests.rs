@@ -4,6 +4,7 @@ mod reach;
 mod release;
 mod requests;
 mod search;
+mod subject;
 mod uploads;
 
 use std::path::{Path, PathBuf};
@@ -123,8 +124,12 @@ impl Running {
 
 /// Three agencies of three parties, and a register that all have approved.
 pub(super) async fn three() -> [Running; 3] {
+    three_of(|_| ()).await
+}
+
+async fn three_of(change: impl Fn(&mut Config)) -> [Running; 3] {
     let nodes = [("vn-police", "vn"), ("ru-police", "ru"), ("id-coastguard", "id")];
-    let nodes = nodes.map(|(id, party)| Running::start(id, party));
+    let nodes = nodes.map(|(id, party)| Running::start_with(id, party, &change));
     for node in &nodes {
         node.until("/api/v1/status", |status| status["phase"] == "waiting").await;
     }

@@ -21,6 +21,8 @@ use crate::node::Node;
 const LIMIT_DEFAULT: usize = 50;
 /// How many acts a page can have.
 const LIMIT_MAX: usize = 500;
+/// How many records that refer to it are shown of a record: the latest.
+const ABOUT_MAX: usize = 1_000;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::new().routes(routes!(show_knowledge)).routes(routes!(show_act))
@@ -133,16 +135,14 @@ fn knowledge(
 }
 
 fn about(reader: &Reader, id: &RecordId) -> Result<Vec<Value>, mufakat_store::Error> {
-    let mut about = Vec::new();
-    for related in reader.related(id)? {
-        let Ok(record) = Verified::from_own_store(related.bytes) else { continue };
-        let header = record.header();
-        about.push(json!({
-            "record": related.record, "relation": related.relation, "kind": header.kind, "author": header.author,
-            "leaf": related.index, "at_ms": related.leaf.at_ms,
-        }));
-    }
-    Ok(about)
+    let mentions = reader.related(id, ABOUT_MAX)?.into_iter();
+    let shown = mentions.map(|mention| {
+        json!({
+            "record": RecordId(mention.leaf.subject.0), "relation": mention.relation, "kind": mention.kind,
+            "author": mention.author, "leaf": mention.index, "at_ms": mention.leaf.at_ms,
+        })
+    });
+    Ok(shown.collect())
 }
 
 /// One act, with every record that it was done to.

@@ -15,12 +15,12 @@ pub(super) fn question(key: &str) -> Value {
 }
 
 /// The row of a request at a node.
-async fn row(node: &Running, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn row(node: &Running, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let path = format!("/api/v1/views/requests?facet=on:{id}");
     node.until(&path, |page| wanted(&page["rows"][0]["body"])).await["rows"][0]["body"].clone()
 }
 
-async fn step(node: &Running, id: &str, step: Value) -> (StatusCode, Value) {
+pub(super) async fn step(node: &Running, id: &str, step: Value) -> (StatusCode, Value) {
     node.post(&format!("/api/v1/requests/{id}/steps"), &json!({ "step": step })).await
 }
 
