@@ -257,6 +257,11 @@ impl Exchange {
             copies.push(passed_on.record.id());
             attachments.extend(&passed_on.attached);
         }
+        // A record that was passed on is among what was passed on of it.
+        for ids in [&mut copies, &mut attachments] {
+            ids.sort();
+            ids.dedup();
+        }
         copies.retain(|id| !is_erased(batch, id));
         attachments.retain(|id| !is_erased(batch, id) && !copies.contains(id));
         for id in copies.iter().chain(&attachments) {

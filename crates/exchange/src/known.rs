@@ -25,7 +25,7 @@ pub(crate) struct Target {
     pub(crate) attached: Vec<(RecordId, Option<usize>)>,
     /// What we passed on of it.
     pub(crate) passed_on: Vec<PassedOn>,
-    /// Whether a legal hold is on it, or on what it carries.
+    /// Whether a legal hold is on it, on what it carries, or on what we passed on of it.
     pub(crate) on_hold: bool,
 }
 
@@ -68,15 +68,21 @@ impl Target {
             on_hold = on_hold || facts.on_hold(id, &record.header().thread, at_ms)?;
         }
         let mut passed_on = Vec::new();
-        for onward in facts.referring(&record.id(), Relation::About)? {
+        let mut onwards = facts.referring(&record.id(), Relation::About)?;
+        // Whoever lets go of what it passed on takes that back, too.
+        onwards.push(record.clone());
+        for onward in onwards {
             if onward.header().kind != Onward::KIND || onward.header().author != *me {
                 continue;
             }
             let find = |id: &RecordId| Ok(facts.held(id)?.map(|held| (held.record, None)));
             let attached: Vec<RecordId> = attached_to(&onward, find)?.into_iter().map(|(id, _)| id).collect();
             let mut on_its_way = false;
+            // A copy that stays holds what was carried: as long as one must stay, so must the others.
+            on_hold = on_hold || is_on_hold(facts, &onward, at_ms)?;
             for id in std::iter::once(&onward.id()).chain(&attached) {
                 on_its_way = on_its_way || facts.on_its_way(id)?;
+                on_hold = on_hold || facts.on_hold(id, &onward.header().thread, at_ms)?;
             }
             let retractions = facts.referring(&onward.id(), Relation::Retracts)?;
             let taken_back = retractions.iter().any(|by| by.header().author == *me);

@@ -419,6 +419,43 @@ fn a_legal_hold_keeps_it_until_it_ends() {
     }
 }
 
+/// A hold on what was passed on keeps that copy and what it carries, when that is taken back.
+#[test]
+fn a_legal_hold_on_what_was_passed_on_keeps_both() {
+    let (mut nodes, [report, second, third]) = passed_on(deleting());
+    let end = NOW_S * 1000 + 60_000;
+    nodes[1].store.holds.insert(second.id(), end);
+    nodes[0].share(&[&retraction_of("aa", &["bb"], report.id())]);
+    settle(&mut nodes);
+    assert!(holds(&nodes[1], &report) && holds(&nodes[1], &second));
+    assert!(!holds(&nodes[2], &second) && !holds(&nodes[3], &third));
+    let of_bb = came::<Answer>(&nodes[0]).into_iter().find(|(from, ..)| from == "bb");
+    assert_eq!(of_bb.map(|(_, _, answer)| answer.action), Some(Action::Kept));
+    let bb = &mut nodes[1];
+    bb.now_ms = end;
+    let wanted = [(report.id(), Why::Retracted)];
+    let (batch, outcomes) = bb.exchange.delete(&wanted, bb.now_ms, &mut bb.random, &bb.store).unwrap();
+    bb.apply(&batch);
+    assert_eq!(outcomes, [Ok(())]);
+    assert!(!holds(bb, &report) && !holds(bb, &second));
+}
+
+/// Whoever deletes what it passed on, and not what that carries, takes it back all the same.
+#[test]
+fn what_was_passed_on_and_is_deleted_is_taken_back() {
+    let (mut nodes, [report, second, third]) = passed_on(deleting());
+    let bb = &mut nodes[1];
+    let wanted = [(second.id(), Why::Order)];
+    let (batch, outcomes) = bb.exchange.delete(&wanted, bb.now_ms, &mut bb.random, &bb.store).unwrap();
+    bb.apply(&batch);
+    assert_eq!(outcomes, [Ok(())]);
+    settle(&mut nodes);
+    assert!(holds(&nodes[1], &report) && !holds(&nodes[1], &second));
+    assert!(!holds(&nodes[2], &second) && !holds(&nodes[3], &third));
+    let told = came::<DeletionReceipt>(&nodes[0]).into_iter().find(|(from, ..)| from == "bb");
+    assert_eq!(told.map(|(_, _, told)| (told.copies, told.attachments)), Some((1, 0)));
+}
+
 #[test]
 fn deleting_for_other_reasons() {
     let (mut nodes, [report, second, _]) = passed_on(deleting());
