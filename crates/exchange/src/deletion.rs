@@ -21,8 +21,6 @@ use crate::{Batch, Change, Exchange, Facts, Leaf, OnRetraction, SAID_MAX, Said, 
 
 /// What a retracting agency is told when a legal hold keeps the record: nothing of the case.
 pub const ON_HOLD: &str = "a legal hold is on it";
-/// What it is told when the record is deleted, and a hold keeps what this agency passed on of it.
-pub const COPY_ON_HOLD: &str = "a legal hold is on a copy that was passed on";
 
 /// Why content was not deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -116,7 +114,7 @@ impl Exchange {
             OnRetraction::Delete => {
                 let record = record.clone();
                 self.erase(batch, &record, target, Why::Retracted, at_ms, random);
-                deleted(target)
+                (Action::Deleted, None)
             }
         }
     }
@@ -167,7 +165,7 @@ impl Exchange {
                 self.take_back(&mut batch, &target, None, reason, at_ms, random);
                 self.erase(&mut batch, &record, &target, why, at_ms, random);
                 for retraction in asked_by {
-                    self.answer(&mut batch, &retraction, deleted(&target), None, at_ms, random);
+                    self.answer(&mut batch, &retraction, (Action::Deleted, None), None, at_ms, random);
                 }
                 Ok(())
             }));
@@ -203,8 +201,8 @@ impl Exchange {
         }
     }
 
-    /// Erases a record, the attachments that it carries, and what was passed on of it as far as nobody waits for that and no
-    /// legal hold is on it, and tells the originator. What stays waits for that, as it was taken back.
+    /// Erases a record, the attachments that it carries, and what was passed on of it as far as nobody waits for that, and
+    /// tells the originator. What stays waits for that, as it was taken back.
     fn erase(
         &mut self,
         batch: &mut Batch,
@@ -216,9 +214,14 @@ impl Exchange {
     ) {
         let mut copies = vec![record.id()];
         let mut attachments: Vec<RecordId> = target.attached.iter().map(|(id, _)| *id).collect();
-        for passed_on in target.passed_on.iter().filter(|passed_on| !passed_on.on_its_way && !passed_on.on_hold) {
+        for passed_on in target.passed_on.iter().filter(|passed_on| !passed_on.on_its_way) {
             copies.push(passed_on.id);
             attachments.extend(&passed_on.attached);
+        }
+        // A record that was passed on is among what was passed on of it.
+        for ids in [&mut copies, &mut attachments] {
+            ids.sort();
+            ids.dedup();
         }
         copies.retain(|id| !is_erased(batch, id));
         attachments.retain(|id| !is_erased(batch, id) && !copies.contains(id));
@@ -351,12 +354,6 @@ fn outlived_its_request(facts: &dyn Facts, record: &Verified) -> Result<bool, Un
     let request = record.header().the_one(Relation::Answers).filter(|_| record.header().kind == RequestStep::KIND);
     let held = request.map_or(Ok(None), |request| facts.held(&request))?;
     Ok(held.is_some_and(|held| held.record.is_none()))
-}
-
-/// What is answered once a record is deleted.
-fn deleted(target: &Target) -> (Action, Option<String>) {
-    let copy = target.passed_on.iter().any(|passed_on| passed_on.on_hold);
-    (Action::Deleted, copy.then(|| COPY_ON_HOLD.to_owned()))
 }
 
 /// Whether a retraction is the originator's, or carries it. One of those in between says only that it holds it no longer.

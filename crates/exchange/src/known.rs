@@ -27,7 +27,7 @@ pub(crate) struct Target {
     pub(crate) attached: Vec<(RecordId, Option<usize>)>,
     /// What we passed on of it.
     pub(crate) passed_on: Arc<[PassedOn]>,
-    /// Whether a legal hold is on it, or on what it carries.
+    /// Whether a legal hold is on it, on what it carries, or on what we passed on of it.
     pub(crate) on_hold: bool,
 }
 
@@ -59,8 +59,8 @@ impl Target {
     pub(crate) fn held(facts: &dyn Facts, me: &AgencyId, record: Verified, at_ms: u64) -> Result<Self, Unavailable> {
         let find = |id: &RecordId| Ok(facts.held(id)?.map(|held| (held.record, None)));
         let attached = attached_to(&record, find)?;
-        let on_hold = is_on_hold_with(facts, &record, attached.iter().map(|(id, _)| id), at_ms)?;
-        let passed_on = passed_on(facts, me, &record.id(), at_ms)?;
+        let passed_on = passed_on(facts, me, &record, at_ms)?;
+        let on_hold = stays(facts, &record, (&attached, &passed_on), at_ms)?;
         Ok(Self { record: Some(record), at: None, attached, passed_on, on_hold })
     }
 
@@ -70,12 +70,16 @@ impl Target {
     }
 }
 
-/// What we passed on of a record.
-fn passed_on(facts: &dyn Facts, me: &AgencyId, record: &RecordId, at_ms: u64) -> Result<Arc<[PassedOn]>, Unavailable> {
+/// What we passed on of a record; of one that we passed on itself, that too: whoever lets go of it takes it back.
+fn passed_on(facts: &dyn Facts, me: &AgencyId, record: &Verified, at_ms: u64) -> Result<Arc<[PassedOn]>, Unavailable> {
     let ours = |relation, kind, latest| Said { relation, by: me, kind, latest };
     let mut passed_on = Vec::new();
     // None of them may be missed, and there is one for each time that an agency was given it.
-    for onward in facts.referring(record, ours(Relation::About, Onward::KIND, usize::MAX))? {
+    let mut onwards = facts.referring(&record.id(), ours(Relation::About, Onward::KIND, usize::MAX))?;
+    if record.header().kind == Onward::KIND && record.header().author == *me {
+        onwards.push(record.clone());
+    }
+    for onward in onwards {
         let find = |id: &RecordId| Ok(facts.held(id)?.map(|held| (held.record, None)));
         let attached: Vec<RecordId> = attached_to(&onward, find)?.into_iter().map(|(id, _)| id).collect();
         let mut on_its_way = false;
@@ -89,6 +93,18 @@ fn passed_on(facts: &dyn Facts, me: &AgencyId, record: &RecordId, at_ms: u64) ->
         passed_on.push(PassedOn { id, header, originator, attached, taken_back, on_its_way, on_hold });
     }
     Ok(passed_on.into())
+}
+
+/// Whether a legal hold keeps a record. A copy that was passed on holds what it carries: as long as one must stay, so must the
+/// other.
+fn stays(
+    facts: &dyn Facts,
+    record: &Verified,
+    (attached, passed_on): (&[(RecordId, Option<usize>)], &[PassedOn]),
+    at_ms: u64,
+) -> Result<bool, Unavailable> {
+    let on_hold = is_on_hold_with(facts, record, attached.iter().map(|(id, _)| id), at_ms)?;
+    Ok(on_hold || passed_on.iter().any(|passed_on| passed_on.on_hold))
 }
 
 /// Whether a legal hold is on a record, or on one of its attachments.
@@ -219,11 +235,11 @@ impl Known {
             return Ok(Some(Target::bare(None, at)));
         };
         let attached = attached_to(&found, find)?;
-        let on_hold = is_on_hold_with(facts, &found, attached.iter().map(|(id, _)| id), at_ms)?;
         let passed_on = match known.get(&found.id()) {
             Some(known) => Arc::clone(known),
-            None => Arc::clone(known.entry(found.id()).or_insert(passed_on(facts, me, &found.id(), at_ms)?)),
+            None => Arc::clone(known.entry(found.id()).or_insert(passed_on(facts, me, &found, at_ms)?)),
         };
+        let on_hold = stays(facts, &found, (&attached, &passed_on), at_ms)?;
         Ok(Some(Target { record: Some(found), at, attached, passed_on, on_hold }))
     }
 }

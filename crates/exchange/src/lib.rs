@@ -19,7 +19,7 @@ pub use channel::{
     ALONE_FOR, Departed, FAILURES_BEFORE_RELAY, Inbound, Outbound, Plan, RELAY_PATIENCE_MS, UNDER_WAY_MAX, WAIT_MS_MAX,
     WAIT_MS_MIN,
 };
-pub use deletion::{COPY_ON_HOLD, NotDeleted, ON_HOLD, could_delete};
+pub use deletion::{NotDeleted, ON_HOLD, could_delete};
 pub use directory::Directory;
 pub use engine::{
     Answering, Batch, Delivery, Exchange, Item, OnRetraction, Refusal, Refused, Snapshot, Submission, ledger_origin,

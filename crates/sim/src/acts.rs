@@ -11,11 +11,12 @@ use mufakat_record::kinds::onward::{Onward, original_of};
 use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::kinds::report::{Report, ReportType};
 use mufakat_record::kinds::retraction::Retraction;
-use mufakat_record::{AgencyId, Digest, Draft, RecordId, Reference, Relation, SigningKey, ThreadId, Verified};
+use mufakat_record::{AgencyId, Draft, RecordId, Reference, Relation, SigningKey, ThreadId, Verified};
 use mufakat_store::{Options, Page, Queries, Sqlite, Store};
 use mufakat_views::{Rows, retention};
 
 use crate::community::{approval, entry, header, party_of, sign};
+use crate::desk::POLICY;
 use crate::invariant::{Invariant, Stop};
 use crate::network::Event;
 use crate::node::{Role, unavailable};
@@ -39,6 +40,8 @@ pub(crate) enum Act {
     DiskFree { node: usize },
     Backup { node: usize },
     Delete { node: usize },
+    Desk { node: usize },
+    Step { node: usize, request: RecordId },
     Restore { node: usize },
     Lie,
     Fork,
@@ -119,6 +122,9 @@ impl World {
             }
         }
         self.plan_register(end, &honest);
+        if !self.options.without_desks {
+            self.plan_desks();
+        }
     }
 
     fn plan_register(&mut self, end: u64, honest: &[usize]) {
@@ -257,6 +263,14 @@ impl World {
                 Err(Stop::Down | Stop::Full) => Ok(()),
                 done => done,
             },
+            Act::Desk { node } => match self.at_desk(node) {
+                Err(Stop::Down | Stop::Full) => Ok(()),
+                done => done,
+            },
+            Act::Step { node, request } => match self.take_step(node, request) {
+                Err(Stop::Down | Stop::Full) => Ok(()),
+                done => done,
+            },
             Act::Backup { node } => {
                 let path = self.folder.join(format!("{node}.backup"));
                 let made = self.core(node)?.store.backup_to(&path);
@@ -304,7 +318,7 @@ impl World {
         });
         let submissions: Vec<_> = submissions.collect();
         let taken = self.transact(node, |exchange, store, random, now_ms| {
-            match exchange.submit(submissions, &Digest([9; 32]), now_ms, random, store) {
+            match exchange.submit(submissions, &POLICY, now_ms, random, store) {
                 Ok((batch, ids)) => Ok((batch, Ok(ids))),
                 Err(Refusal::Unavailable(error)) => Err(unavailable(error)),
                 Err(refusal) => Ok((Batch::default(), Err(refusal))),
@@ -354,7 +368,10 @@ impl World {
             What::NewKeys => {
                 let epoch = self.state_of(node)?.epoch;
                 let keys = &mut self.nodes[node].keys;
-                if order.ids.is_empty() && keys.signing.len() < 4 {
+                let newest = *keys.newest().public().as_bytes();
+                let published = directory.key_set(&me).is_some_and(|set| set.signing.iter().any(|k| k.key == newest));
+                // Who tries again goes on with the keys that it has made: partners still seal to the ones before.
+                if published && order.ids.is_empty() && keys.signing.len() < 4 {
                     keys.rotate();
                 }
                 vec![keys.key_set(epoch, register, everyone)]
@@ -536,7 +553,7 @@ impl World {
             let record = approval(&self.nodes[node].keys, version, hash, register, everyone.clone());
             let submission = Submission { record, key: None };
             self.transact(node, |exchange, store, random, now_ms| {
-                match exchange.submit(vec![submission], &Digest([9; 32]), now_ms, random, store) {
+                match exchange.submit(vec![submission], &POLICY, now_ms, random, store) {
                     Ok((batch, _)) => Ok((batch, ())),
                     Err(Refusal::Unavailable(error)) => Err(unavailable(error)),
                     // The register changed with the approval before this one.
@@ -610,6 +627,7 @@ impl World {
         for order in self.orders.iter_mut().filter(|order| order.node == node && order.acknowledged) {
             order.lost = order.ids.iter().any(|id| !matches!(store.record_bytes(id), Ok(Some(_))));
         }
+        self.forget_at_desk(node, snapshot.ledger_size, &store);
         drop(store);
         self.nodes[node].restored = true;
         // Only a greeting tells partners what a restored node lacks, and relays carry no greetings: it needs a way to each.

@@ -8,9 +8,11 @@ use mufakat_ledger::{Hash, proof, verify_inclusion};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::onward::{Carried, Onward};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
+use mufakat_record::kinds::request_step::RequestStep;
 use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{AgencyId, Digest, Reason, RecordId, Relation, Verified};
 use mufakat_store::{Queries, Store};
+use mufakat_views::registry::VIEWS;
 use mufakat_views::{Row, Rows};
 
 use crate::invariant::{Invariant, Stop};
@@ -92,11 +94,16 @@ impl World {
         for node in &honest {
             self.check_recipient(*node, &accounts[node])?;
             self.check_third_hands(*node, &accounts)?;
+            if self.is_sound(*node) {
+                self.check_requests(*node)?;
+                self.check_uses(*node)?;
+            }
             let authored: Vec<_> = accounts[node].authored.clone();
             for (leaf, record) in &authored {
                 self.check_author(*node, *leaf, record, &accounts)?;
             }
         }
+        self.check_homes()?;
         for node in (0..self.nodes.len()).filter(|n| self.nodes[*n].role == Role::Honest).collect::<Vec<_>>() {
             self.check_store(node)?;
         }
@@ -212,15 +219,19 @@ impl World {
             };
             let accepted = accounts.get(&recipient).is_some_and(|a| a.accepted.contains_key(&record.id()));
             let reason = row.body["reason"].as_str().and_then(|reason| reason.parse::<Reason>().ok());
-            let judged_anew = record.header().expires.is_some() || record.header().kind == Onward::KIND;
+            let kinds = [Onward::KIND, RequestStep::KIND];
+            let judged_anew = record.header().expires.is_some() || kinds.contains(&record.header().kind.as_str());
             if self.nodes[recipient].restored && judged_anew {
                 // What was accepted and lost with the disk may have expired when it came again, or have been passed on under a
-                // key of its originator that the recipient does not know yet since then.
+                // key of its originator that the recipient does not know yet since then, or be a step in a request of its own that
+                // it lost.
                 continue;
             }
             // A recipient that has not heard of the originator's newest key refuses what is passed on under it.
             let passed_on = record.header().kind == Onward::KIND && reason == Some(Reason::UnknownKey);
-            let may_reject = reason == Some(Reason::Expired) && record.header().expires.is_some() || passed_on;
+            // A step comes too late where the request is not held, or no longer.
+            let gone = reason == Some(Reason::NoSuchRequest) && !self.knows_of(recipient, record)?;
+            let may_reject = reason == Some(Reason::Expired) && record.header().expires.is_some() || passed_on || gone;
             if accepted != (state == "accepted") || state == "rejected" && !may_reject {
                 let what =
                     says(format!("its author says {state} for {reason:?}, and the recipient holds it: {accepted}"));
@@ -283,7 +294,8 @@ impl World {
         let author = record.header().author.clone();
         let retracted = self.retracted_by(recipient, &author)?;
         let held = self.holds(recipient, &record.id())?;
-        if !held && !retracted.contains(&record.id()) {
+        let ordered = |world: &Self, id: RecordId| world.desks.ordered.contains(&(recipient, id));
+        if !held && !retracted.contains(&record.id()) && !ordered(self, record.id()) {
             let what = format!("record {} was accepted, and is gone", record.id());
             return Err(self.failure(Invariant::NoSilentLoss, &[node, recipient], what).into());
         }
@@ -293,11 +305,17 @@ impl World {
         let Some(target) = record.header().the_one(Relation::Retracts) else { return Ok(()) };
         let action = row.body["answer"]["action"].as_str().unwrap_or("none").to_owned();
         let held = self.holds(recipient, &target)?;
-        if matches!(action.as_str(), "marked" | "kept") == held && action != "none" {
+        if matches!(action.as_str(), "marked" | "kept") == held && action != "none" || ordered(self, target) {
             return Ok(());
         }
         let what = format!("the answer to retraction {} is {action}, and the record is held: {held}", record.id());
         Err(self.failure(Invariant::NoSilentLoss, &[node, recipient], what).into())
+    }
+
+    /// Whether a node holds the request that a step is about, and never lost it.
+    fn knows_of(&mut self, node: usize, step: &Verified) -> Result<bool, Stop> {
+        let request = step.header().the_one(Relation::Answers);
+        Ok(!self.nodes[node].restored && request.map_or(Ok(false), |request| self.has(node, &request))?)
     }
 
     fn holds(&mut self, node: usize, id: &RecordId) -> Result<bool, Stop> {
@@ -375,8 +393,7 @@ impl World {
     fn check_rebuild(&mut self, node: usize) -> Result<(), Stop> {
         let core = self.core(node)?;
         let rows = |store: &mufakat_store::Sqlite| {
-            ["inbox", "refused", "track", "holds", "retention"]
-                .map(|view| store.rows(view, &[], None).map_err(|e| e.to_string()))
+            VIEWS.iter().map(|view| store.rows(view.name(), &[], None).map_err(|e| e.to_string())).collect::<Vec<_>>()
         };
         let before = rows(&core.store);
         let rebuilt = core.store.rebuild_views();

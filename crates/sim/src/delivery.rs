@@ -103,6 +103,16 @@ impl World {
                 return self.ask(node, other, Ask::Parcel(bytes), Call::Told);
             }
         }
+        if self.sabotage(Sabotage::SendHome, 150) {
+            let me = self.nodes[node].id.clone();
+            let home = self.minted.iter().find(|(_, m)| m.author == me && m.audience == [me.clone()]);
+            let home = home.map(|(id, m)| Queued { position: 1, record: *id, bytes: m.bytes.clone() });
+            if let Some(load) = home
+                && let Some(bytes) = self.sealed(node, to, epoch, &[load])?
+            {
+                return self.ask(node, to, Ask::Parcel(bytes), Call::Told);
+            }
+        }
         Ok(())
     }
 

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// The invariants of the design that a run checks. Their numbers are the design's.
+/// What a run checks: the invariants of the design, under the design's numbers, and after those what the matters of desks must
+/// hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Invariant {
@@ -24,6 +25,12 @@ pub enum Invariant {
     RegisterHolds = 9,
     /// Clocks lie, and that blocks nothing.
     ClocksLie = 10,
+    /// Both sides of a request come to the same state, clock and steps.
+    SidesAgree = 11,
+    /// Summaries of use are without gaps, and tell of what was done.
+    UsesTold = 12,
+    /// What a legal hold is on is not deleted.
+    HeldStays = 13,
 }
 
 impl fmt::Display for Invariant {
@@ -38,6 +45,9 @@ impl fmt::Display for Invariant {
             Self::WorksAlone => "a node works alone",
             Self::RegisterHolds => "the register never goes back",
             Self::ClocksLie => "clocks lie",
+            Self::SidesAgree => "both sides of a request come to the same",
+            Self::UsesTold => "summaries of use tell of what was done",
+            Self::HeldStays => "what a legal hold is on is not deleted",
         };
         write!(f, "{} ({text})", *self as u8)
     }

@@ -18,12 +18,16 @@ use mufakat_record::{
 use crate::acts::plain_report;
 use crate::community::{BEGIN_S, Keys, header, parts, sign};
 use crate::invariant::{Invariant, Stop};
+use crate::liar_steps::STEP_LIES_MORE;
 use crate::network::{Ask, Greeting, Reply};
 use crate::receive::Taken;
 use crate::world::World;
 
 /// How many parcels a lying relay remembers.
 const REMEMBERED_MAX: usize = 40;
+
+/// From this lie on they are about requests.
+const STEP_LIES: u64 = 20;
 
 /// A liar's memory.
 pub(crate) struct Liar {
@@ -60,7 +64,7 @@ impl History {
 }
 
 /// What must come of a lie.
-enum Expect {
+pub(crate) enum Expect {
     /// The whole parcel is refused for this reason.
     Whole(Reason),
     /// Every record is rejected for one of these reasons; with none named, for any.
@@ -139,6 +143,7 @@ impl World {
             self.nodes[node].keys.sealing(&parcel.outer.sealing_key).map(|key| parcel.open(&key, &*directory, 0));
         let Some(Ok(records)) = opened else { return Ok(Some(Reply::Refused(Reason::UnknownSealingKey, 0))) };
         for record in &records {
+            self.check_brought(from, node, record)?;
             self.search(node, record, "what the liar opened")?;
         }
         let wrong = self.dice.below(9);
@@ -179,7 +184,7 @@ impl World {
         let (me, target) = (self.nodes[node].id.clone(), self.nodes[victim].id.clone());
         let inbound = self.core(victim)?.exchange.inbound(&me);
         let (mut epoch, mut first) = (inbound.epoch.max(1), if inbound.epoch == 0 { 1 } else { inbound.expected });
-        let lie = self.dice.below(20);
+        let lie = self.dice.below(if self.options.without_desks { STEP_LIES } else { STEP_LIES + STEP_LIES_MORE });
         let (records, expect) = self.lie_of(lie, node, victim)?;
         let mut expect = expect;
         match lie {
@@ -232,8 +237,12 @@ impl World {
         }
         self.stats.lies += 1;
         self.tell(|_| format!("{victim}: lie {lie} of {node}"));
+        let before = self.standing(victim)?;
         match self.take_parcel(victim, &bytes, Some(node)) {
-            Ok(taken) => self.as_expected(victim, node, lie, &taken, &expect),
+            Ok(taken) => {
+                self.as_expected(victim, node, lie, &taken, &expect)?;
+                self.nothing_changed(victim, node, lie, &before)
+            }
             Err(Stop::Full | Stop::Down) => Ok(()),
             Err(failed) => Err(failed),
         }
@@ -335,6 +344,7 @@ impl World {
                 (one(sign(header, &receipt, &signer)), Expect::Rejected(&[BodyNotOfKind]))
             }
             19 => (vec![self.dice.bytes::<64>().to_vec()], Expect::Rejected(&[])),
+            STEP_LIES.. => self.lie_of_step(lie - STEP_LIES, node, victim)?,
             _ => (vec![plain(&signer)], Expect::Accepted),
         })
     }

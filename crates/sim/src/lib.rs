@@ -6,15 +6,20 @@
 //! settle within a time.
 
 mod acts;
+mod agree;
 mod check;
 mod community;
 mod delivery;
+mod desk;
 mod dice;
+mod drafts;
 mod invariant;
 mod liar;
+mod liar_steps;
 mod network;
 mod node;
 mod receive;
+mod requests;
 mod witness;
 mod world;
 
@@ -33,6 +38,9 @@ const MEMORY_FOLDER: &str = "/dev/shm";
 pub struct Options {
     /// What is broken on purpose, to see that the run fails.
     pub sabotage: Option<Sabotage>,
+    /// Nobody is at a desk: records are shared, passed on and taken back, and nothing else. Seeds that were kept before there
+    /// were desks lead to their cases so.
+    pub without_desks: bool,
 }
 
 /// Something broken on purpose in the simulator's own handling of a node. Nothing of it is in a product.
@@ -50,17 +58,32 @@ pub enum Sabotage {
     RewriteLedger,
     /// A sender goes on sending to an agency that the register has removed.
     DeliverToRemoved,
+    /// A node keeps a step of a request, and its views never hear of it.
+    UnfoldedStep,
+    /// A node keeps a report, and its views never hear of it.
+    UnfoldedReport,
+    /// A summary of use tells of one use more than there was.
+    MiscountUse,
+    /// A sender seals what is to stay at home to a partner.
+    SendHome,
+    /// A node deletes what a legal hold is on.
+    DeleteHeld,
 }
 
 impl Sabotage {
     /// Each of them, with the invariant that it breaks.
-    pub const ALL: [(Self, Invariant); 6] = [
+    pub const ALL: [(Self, Invariant); 11] = [
         (Self::DropReceipt, Invariant::NoSilentLoss),
         (Self::SkipGap, Invariant::NoSilentLoss),
         (Self::LeakToOutsider, Invariant::AudienceOnly),
         (Self::ForgetOnCrash, Invariant::NoSilentLoss),
         (Self::RewriteLedger, Invariant::HistoryHolds),
         (Self::DeliverToRemoved, Invariant::RegisterHolds),
+        (Self::UnfoldedStep, Invariant::SidesAgree),
+        (Self::UnfoldedReport, Invariant::ViewsRebuild),
+        (Self::MiscountUse, Invariant::UsesTold),
+        (Self::SendHome, Invariant::AudienceOnly),
+        (Self::DeleteHeld, Invariant::HeldStays),
     ];
 }
 

@@ -10,6 +10,8 @@ use mufakat_record::AgencyId;
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_version::RegisterVersion;
+use mufakat_record::kinds::report::Report;
+use mufakat_record::kinds::request_step::RequestStep;
 use mufakat_store::{Error, Options, Queries, Sqlite, Store};
 use rand_chacha::ChaCha20Rng;
 
@@ -67,6 +69,8 @@ pub(crate) struct Core {
     pub(crate) greeted: BTreeSet<usize>,
     /// When each sender wakes next.
     pub(crate) wakes: BTreeMap<usize, u64>,
+    /// How far this process has told originators of uses.
+    pub(crate) told: Option<u64>,
 }
 
 /// At which moment a node loses power.
@@ -108,11 +112,15 @@ impl World {
             return Err(self.crash(node));
         }
         let now_ms = self.clock_ms(node);
+        let unfolded = self.unfolded();
         let core = self.core(node)?;
         let before = Arc::clone(core.exchange.directory());
         let done = core.store.begin().and_then(|()| {
             let (batch, value) = work(&mut core.exchange, &mut core.store, &mut core.random, now_ms)?;
-            core.store.apply(&batch.changes)?;
+            match unfolded {
+                None => core.store.apply(&batch.changes)?,
+                Some(kind) => apply_unfolded(core, kind, &batch.changes)?,
+            }
             Ok((batch, value))
         });
         let (batch, value) = match done {
@@ -139,6 +147,17 @@ impl World {
             _ => {}
         }
         Ok(value)
+    }
+
+    /// The kind of record of which the views do not hear this time.
+    fn unfolded(&mut self) -> Option<&'static str> {
+        if self.sabotage(Sabotage::UnfoldedStep, 500) {
+            Some(RequestStep::KIND)
+        } else if self.sabotage(Sabotage::UnfoldedReport, 500) {
+            Some(Report::KIND)
+        } else {
+            None
+        }
     }
 
     /// Does some work of the store alone in a transaction.
@@ -191,6 +210,7 @@ impl World {
         let me = self.nodes[node].id.clone();
         let origin = self.core(node)?.exchange.ledger_origin();
         for change in &batch.changes {
+            self.note_at_desk(node, change)?;
             match change {
                 Change::Leaf { index, leaf } => {
                     let shadow = self.shadow.entry(origin.clone()).or_default();
@@ -378,7 +398,7 @@ impl World {
         self.nodes[node].register_version = self.nodes[node].register_version.max(version);
         let random = self.dice.fork();
         let (pending, cursors, wakes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let core = Core { exchange, store, random, pending, cursors, greeted: BTreeSet::new(), wakes };
+        let core = Core { exchange, store, random, pending, cursors, greeted: BTreeSet::new(), wakes, told: None };
         self.nodes[node].core = Some(core);
         self.nodes[node].life += 1;
         self.tell(|_| format!("{node}: start with {size} leaves, register version {version}"));
@@ -416,6 +436,15 @@ impl World {
         };
         keys.signing.iter().rev().find(named).map_or_else(|| keys.newest(), Arc::clone)
     }
+}
+
+/// Keeps partners' records of a kind apart from the leaves that tell of them, so that the views do not hear of them.
+fn apply_unfolded(core: &mut Core, kind: &str, changes: &[Change]) -> Result<(), Error> {
+    let me = core.exchange.me().clone();
+    let apart = |change: &Change| matches!(change, Change::Keep { record, .. } if record.header().kind == kind && record.header().author != me);
+    let (late, now): (Vec<Change>, Vec<Change>) = changes.iter().cloned().partition(apart);
+    core.store.apply(&now)?;
+    core.store.apply(&late)
 }
 
 /// What the exchange could not find out, as the store's own word.

@@ -140,6 +140,7 @@ impl World {
         }
         for record in &records {
             self.search(node, record, "an opened parcel")?;
+            self.check_brought(sender, node, record)?;
         }
         let item = |bytes: Vec<u8>| Item {
             id: RecordId::of(&bytes),

@@ -11,6 +11,7 @@ use mufakat_store::{Queries, Sqlite, Store};
 
 use crate::acts::{Act, Order};
 use crate::community::{Keys, found};
+use crate::desk::Desks;
 use crate::dice::Dice;
 use crate::invariant::{Failure, Invariant, Stop};
 use crate::liar::Liar;
@@ -100,6 +101,7 @@ pub(crate) struct World {
     pub(crate) removing: BTreeSet<usize>,
     /// The latest register version that was proposed, and the order that did.
     pub(crate) proposing: Option<(u64, usize)>,
+    pub(crate) desks: Desks,
     pub(crate) stats: Stats,
     trail: VecDeque<String>,
 }
@@ -183,6 +185,7 @@ impl World {
             relayed: Vec::new(),
             removing: BTreeSet::new(),
             proposing: None,
+            desks: Desks::default(),
             stats: Stats { nodes: count as u64, ..Stats::default() },
             trail: VecDeque::new(),
             dice,
@@ -297,6 +300,7 @@ impl World {
                 deleted = true;
                 for node in self.honest() {
                     self.delete_waiting(node)?;
+                    self.tell_of_uses(node, u64::MAX)?;
                 }
                 continue;
             };

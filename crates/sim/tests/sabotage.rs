@@ -7,7 +7,7 @@ const SEEDS: u64 = 40;
 
 /// The first failure that a break causes.
 fn caught(sabotage: Sabotage) -> Option<Failure> {
-    let options = Options { sabotage: Some(sabotage) };
+    let options = Options { sabotage: Some(sabotage), ..Options::default() };
     (1..=SEEDS).find_map(|seed| run(seed, &options).err())
 }
 
@@ -49,7 +49,32 @@ fn a_delivery_to_a_removed_agency_is_caught() {
 }
 
 #[test]
+fn a_step_that_the_views_never_heard_of_is_caught() {
+    check(Sabotage::UnfoldedStep);
+}
+
+#[test]
+fn a_report_that_the_views_never_heard_of_is_caught() {
+    check(Sabotage::UnfoldedReport);
+}
+
+#[test]
+fn a_use_that_never_was_is_caught() {
+    check(Sabotage::MiscountUse);
+}
+
+#[test]
+fn a_home_record_that_leaves_is_caught() {
+    check(Sabotage::SendHome);
+}
+
+#[test]
+fn a_deletion_of_what_is_held_is_caught() {
+    check(Sabotage::DeleteHeld);
+}
+
+#[test]
 fn each_break_has_its_invariant() {
     let invariants: std::collections::BTreeSet<Invariant> = Sabotage::ALL.into_iter().map(|(_, i)| i).collect();
-    assert!(invariants.len() >= 4);
+    assert!(invariants.len() >= 8);
 }

@@ -9,6 +9,7 @@ mod port;
 mod project;
 pub mod search;
 mod sqlite;
+pub mod summaries;
 
 pub use class::{CLASSES_OF_AUTHOR_MAX, Class, ClassNumber, NO_CLASS};
 pub use port::{

@@ -1,7 +1,7 @@
 //! Passing on: what an onward record must be, and that a retraction follows it to the third hand, from where the answer comes
 //! to both. Legal holds and deletions that wait.
 
-use mufakat_exchange::{COPY_ON_HOLD, NotDeleted, ON_HOLD, OnRetraction, Refusal, What, could_delete};
+use mufakat_exchange::{NotDeleted, ON_HOLD, OnRetraction, Refusal, What, could_delete};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::answer::{Action, Answer};
 use mufakat_record::kinds::correction::Correction;
@@ -445,36 +445,41 @@ fn a_legal_hold_keeps_it_until_it_ends() {
     }
 }
 
+/// A hold on what was passed on keeps that copy and what it carries, when that is taken back.
 #[test]
-fn a_hold_on_what_was_passed_on_keeps_that_copy_alone() {
-    for why in [None, Some(Why::Order)] {
-        let (mut nodes, [report, second, _]) = passed_on(deleting());
-        let end = NOW_S * 1000 + 60_000;
-        nodes[1].store.holds.insert(second.id(), end);
-        let delete = |node: &mut Node, id, why| {
-            let (batch, outcomes) =
-                node.exchange.delete(&[(id, why)], node.now_ms, &mut node.random, &node.store).unwrap();
-            node.apply(&batch);
-            outcomes[0]
-        };
-        match why {
-            Some(why) => assert_eq!(delete(&mut nodes[1], report.id(), why), Ok(())),
-            None => drop(nodes[0].share(&[&retraction_of("aa", &["bb"], report.id())])),
-        }
-        settle(&mut nodes);
-        assert!(!holds(&nodes[1], &report) && holds(&nodes[1], &second) && !holds(&nodes[2], &second));
-        // What is answered does not hide it, and what is counted is what went.
-        let told: Vec<_> = came::<DeletionReceipt>(&nodes[0]).into_iter().filter(|(from, ..)| from == "bb").collect();
-        assert!(told.iter().all(|(_, _, receipt)| receipt.copies == 1) && told.len() == 1);
-        let answered: Vec<_> = came::<Answer>(&nodes[0]).into_iter().filter(|(from, ..)| from == "bb").collect();
-        let words = answered.iter().map(|(_, _, answer)| (answer.action, answer.reason.as_deref())).collect::<Vec<_>>();
-        assert_eq!(words, if why.is_none() { vec![(Action::Deleted, Some(COPY_ON_HOLD))] } else { vec![] });
-        assert_eq!(delete(&mut nodes[1], second.id(), Why::Retracted), Err(NotDeleted::OnHold));
-        nodes[1].now_ms = end;
-        assert_eq!(delete(&mut nodes[1], second.id(), Why::Retracted), Ok(()));
-        settle(&mut nodes);
-        assert_eq!(came::<DeletionReceipt>(&nodes[0]).iter().filter(|(from, ..)| from == "bb").count(), 2);
-    }
+fn a_legal_hold_on_what_was_passed_on_keeps_both() {
+    let (mut nodes, [report, second, third]) = passed_on(deleting());
+    let end = NOW_S * 1000 + 60_000;
+    nodes[1].store.holds.insert(second.id(), end);
+    nodes[0].share(&[&retraction_of("aa", &["bb"], report.id())]);
+    settle(&mut nodes);
+    assert!(holds(&nodes[1], &report) && holds(&nodes[1], &second));
+    assert!(!holds(&nodes[2], &second) && !holds(&nodes[3], &third));
+    let of_bb = came::<Answer>(&nodes[0]).into_iter().find(|(from, ..)| from == "bb");
+    assert_eq!(of_bb.map(|(_, _, answer)| answer.action), Some(Action::Kept));
+    let bb = &mut nodes[1];
+    bb.now_ms = end;
+    let wanted = [(report.id(), Why::Retracted)];
+    let (batch, outcomes) = bb.exchange.delete(&wanted, bb.now_ms, &mut bb.random, &bb.store).unwrap();
+    bb.apply(&batch);
+    assert_eq!(outcomes, [Ok(())]);
+    assert!(!holds(bb, &report) && !holds(bb, &second));
+}
+
+/// Whoever deletes what it passed on, and not what that carries, takes it back all the same.
+#[test]
+fn what_was_passed_on_and_is_deleted_is_taken_back() {
+    let (mut nodes, [report, second, third]) = passed_on(deleting());
+    let bb = &mut nodes[1];
+    let wanted = [(second.id(), Why::Order)];
+    let (batch, outcomes) = bb.exchange.delete(&wanted, bb.now_ms, &mut bb.random, &bb.store).unwrap();
+    bb.apply(&batch);
+    assert_eq!(outcomes, [Ok(())]);
+    settle(&mut nodes);
+    assert!(holds(&nodes[1], &report) && !holds(&nodes[1], &second));
+    assert!(!holds(&nodes[2], &second) && !holds(&nodes[3], &third));
+    let told = came::<DeletionReceipt>(&nodes[0]).into_iter().find(|(from, ..)| from == "bb");
+    assert_eq!(told.map(|(_, _, told)| (told.copies, told.attachments)), Some((1, 0)));
 }
 
 #[test]
