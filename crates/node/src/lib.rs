@@ -7,6 +7,7 @@ pub mod config;
 mod delivery;
 mod desk;
 mod evidence;
+mod follow_up;
 pub mod gate;
 mod governance;
 mod http;

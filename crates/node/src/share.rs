@@ -3,13 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mufakat_exchange::{Directory, Leaf, Refusal, Said, Submission, What};
+use mufakat_exchange::{Directory, Leaf, Refusal, Submission, What};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
-use mufakat_record::kinds::correction::Correction;
-use mufakat_record::kinds::permission::Permission;
 use mufakat_record::kinds::report::Report;
-use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{
     Act, AgencyId, Code, Digest, Draft, Eyes, Handling, Header, How, KeyId, Reason, RecordId, Reference, Relation,
     SigningKey, ThreadId, Tlp, Verified, sha256,
@@ -206,108 +203,6 @@ pub(crate) async fn not_found(
         Ok(about)
     });
     looked_up.await
-}
-
-/// Takes a record of this agency back.
-pub(crate) async fn retract(
-    node: &Arc<Node>,
-    caller: &Caller,
-    id: RecordId,
-    reason: String,
-) -> Result<Result<RecordId, NotShared>, Fault> {
-    follow_up(node, caller, id, Relation::Retracts, Retraction { reason, carries: None }).await
-}
-
-/// Puts another report in the place of an earlier one of this agency.
-pub(crate) async fn correct(
-    node: &Arc<Node>,
-    caller: &Caller,
-    id: RecordId,
-    reason: String,
-    report: Report,
-) -> Result<Result<RecordId, NotShared>, Fault> {
-    follow_up(node, caller, id, Relation::Corrects, Correction { reason, report }).await
-}
-
-/// Says what may be done with a record of this agency beyond its handling.
-pub(crate) async fn permit(
-    node: &Arc<Node>,
-    caller: &Caller,
-    id: RecordId,
-    permission: Permission,
-) -> Result<Result<RecordId, NotShared>, Fault> {
-    follow_up(node, caller, id, Relation::About, permission).await
-}
-
-/// A record about an earlier one of ours, to the same audience.
-async fn follow_up<B: Body + Clone + Send + Sync + 'static>(
-    node: &Arc<Node>,
-    caller: &Caller,
-    id: RecordId,
-    relation: Relation,
-    body: B,
-) -> Result<Result<RecordId, NotShared>, Fault> {
-    let me = node.me.clone();
-    let found = node.read(move |reader| {
-        // What others say about our records changes nothing.
-        let said = Said { relation: Relation::Retracts, by: &me, kind: Retraction::KIND, latest: 1 };
-        Ok((reader.record_bytes(&id)?, reader.said_of(&id, said)?))
-    });
-    let (held, retractions) = found.await?;
-    let own = |bytes| Verified::from_own_store(bytes).ok().filter(|record| record.header().author == node.me);
-    let Some(original) = held.and_then(own) else {
-        return Ok(Err(NotShared::new("not-found", "this agency has not authored such a record")));
-    };
-    if let Some(retraction) = retractions.first() {
-        let detail = format!("it was retracted before, by the record {}", retraction.record);
-        return Ok(Err(NotShared::new("already-retracted", detail)));
-    }
-    let who = caller.clone();
-    let outcomes = submit_signed(node, move |node, directory, signer| {
-        // Those removed since then are out of reach; everybody else who got the record gets this.
-        let mut audience = original.header().audience.clone();
-        audience.retain(|to| directory.chain().member(to).is_some());
-        let header = Header {
-            references: about(&original, relation),
-            ..header_for(
-                node,
-                directory,
-                B::KIND,
-                audience,
-                original.header().handling.clone(),
-                original.header().thread,
-            )
-        };
-        // Every recipient got the original by name.
-        let release = Action::Release { named: &header.audience };
-        let register = directory.chain().current();
-        let request = Request::about(&who, &header, release, &node.me, register, clock::now_s());
-        // Taking something back says nothing new, and waits for nobody.
-        // A permission is given by those who may.
-        let second = relation != Relation::Corrects;
-        let decision = node.gate.decide(&Request { second, ..request });
-        if !decision.allow {
-            return vec![Err(NotShared::new(decision.rule, decision.why))];
-        }
-        let released = |record| Together::by(node, &who, vec![Submission { record, key: None }]);
-        vec![sign(header, &body, signer).map(released)]
-    })
-    .await?;
-    let outcome = outcomes.into_iter().next().unwrap_or_else(|| Err(Reason::Malformed.into()));
-    if let Err(no) = &outcome {
-        note_refusal(node, caller, Some(id), no).await?;
-    }
-    Ok(outcome.map(|shared| shared.first().map_or(id, |shared| shared.id)))
-}
-
-/// What a record about an earlier one refers to. A permission is for what the record carries, too.
-fn about(original: &Verified, relation: Relation) -> Vec<Reference> {
-    let attached = original.header().references.iter().filter(|r| r.relation == Relation::Attaches);
-    let attached = attached.filter(|_| relation == Relation::About).map(|r| r.record);
-    let mut references: Vec<_> = attached.chain([original.id()]).map(|record| Reference { relation, record }).collect();
-    references.sort();
-    references.dedup();
-    references
 }
 
 /// Shares a record that the node itself has to say: key sets, register proposals and approvals, alarms.

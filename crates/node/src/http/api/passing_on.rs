@@ -14,9 +14,10 @@ use utoipa_axum::routes;
 use super::problem::{Id, Json, Problem};
 use super::records::may_read;
 use crate::desk::Caller;
+use crate::follow_up;
 use crate::node::Node;
 use crate::passing_on;
-use crate::share::{self, Shared};
+use crate::share::Shared;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::new().routes(routes!(forward_record)).routes(routes!(permit_record))
@@ -99,6 +100,6 @@ async fn permit_record(
         return Err(Problem::refused("unknown-recipient", format!("{stranger} is no agency of the register")));
     }
     let permission = Permission { evidence, forward_to: (!forward_to.is_empty()).then_some(forward_to), note };
-    let id = share::permit(&node, &caller, id, permission).await??;
+    let id = follow_up::permit(&node, &caller, id, permission).await??;
     Ok((StatusCode::CREATED, axum::Json(Permitted { id })))
 }

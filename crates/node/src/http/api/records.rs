@@ -28,6 +28,7 @@ use crate::chunks::{self, NotTaken, Unreadable};
 use crate::clock;
 use crate::desk::{self, Caller};
 use crate::evidence::{self, EvidenceError};
+use crate::follow_up;
 use crate::gate::{Action, Decision, Request};
 use crate::node::Node;
 use crate::share::{self, Envelope, Shared};
@@ -512,7 +513,7 @@ async fn retract_record(
     Json(asked): Json<Retract>,
 ) -> Result<(StatusCode, axum::Json<Made>), Problem> {
     unchanged(&readable(&node, &caller, id).await?, id, &state)?;
-    Ok(made(share::retract(&node, &caller, id, asked.reason).await??))
+    Ok(made(follow_up::retract(&node, &caller, id, asked.reason).await??))
 }
 
 /// A report in the place of an earlier one.
@@ -537,7 +538,7 @@ async fn correct_record(
     Json(asked): Json<Correct>,
 ) -> Result<(StatusCode, axum::Json<Made>), Problem> {
     unchanged(&readable(&node, &caller, id).await?, id, &state)?;
-    Ok(made(share::correct(&node, &caller, id, asked.reason, asked.body).await??))
+    Ok(made(follow_up::correct(&node, &caller, id, asked.reason, asked.body).await??))
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -4,6 +4,7 @@ mod reach;
 mod release;
 mod requests;
 mod search;
+mod second;
 mod subject;
 mod uploads;
 
@@ -120,6 +121,32 @@ impl Running {
         self.stop.send_replace(true);
         tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap().unwrap();
     }
+}
+
+/// Asking as an officer, named by pseudonym, roles and clearance.
+impl Running {
+    async fn as_officer(&self, officer: &str, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+        let media_type = format!("application/json; caller={officer}");
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let response = request(&self.socket(), method, path, Some(&media_type), body).await.unwrap();
+        let status = response.status;
+        let body = response.bytes(ANSWER_BYTES_MAX).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// What an officer asks for, with the name of the reason if it is refused.
+    async fn tell(&self, officer: &str, path: &str, body: Value) -> (u16, String) {
+        let (status, answer) = self.as_officer(officer, Method::POST, path, body).await;
+        (status.as_u16(), answer["reason"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+fn refused(status: u16, reason: &str) -> (u16, String) {
+    (status, reason.to_owned())
+}
+
+fn done() -> (u16, String) {
+    refused(201, "")
 }
 
 /// Three agencies of three parties, and a register that all have approved.

@@ -9,27 +9,6 @@ const SECOND: &str = "s1-day:releaser:RED";
 const AUDITOR: &str = "a1-day:auditor:RED";
 
 impl Running {
-    pub(super) async fn as_officer(
-        &self,
-        officer: &str,
-        method: Method,
-        path: &str,
-        body: Value,
-    ) -> (StatusCode, Value) {
-        let media_type = format!("application/json; caller={officer}");
-        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-        let response = request(&self.socket(), method, path, Some(&media_type), body).await.unwrap();
-        let status = response.status;
-        let body = response.bytes(ANSWER_BYTES_MAX).await.unwrap();
-        (status, serde_json::from_slice(&body).unwrap_or_default())
-    }
-
-    /// What an officer asks for, with the name of the reason if it is refused.
-    async fn tell(&self, officer: &str, path: &str, body: Value) -> (u16, String) {
-        let (status, answer) = self.as_officer(officer, Method::POST, path, body).await;
-        (status.as_u16(), answer["reason"].as_str().unwrap_or_default().to_owned())
-    }
-
     async fn draft(&self, officer: &str, envelope: &Value, replaces: Option<&str>) -> String {
         let body = json!({ "envelope": envelope, "replaces": replaces });
         let (status, made) = self.as_officer(officer, Method::POST, "/api/v1/drafts", body).await;
@@ -45,14 +24,6 @@ impl Running {
 
 fn red(title: &str) -> Value {
     json!({ "to": ["ru-police"], "tlp": "RED", "body": { "title": title, "text": "EXERCISE marker" } })
-}
-
-fn refused(status: u16, reason: &str) -> (u16, String) {
-    (status, reason.to_owned())
-}
-
-fn done() -> (u16, String) {
-    refused(201, "")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
