@@ -10,7 +10,7 @@ use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::draft::{DRAFT_ABOUT_MAX, DRAFT_ATTACHMENTS_MAX, Draft};
 use mufakat_record::kinds::draft_step::{DraftStep, Step};
 use mufakat_record::kinds::report::Report;
-use mufakat_record::{AUDIENCE_MAX, Header, RecordId, Reference, Relation, Role, SigningKey, Verified};
+use mufakat_record::{AUDIENCE_MAX, Header, RecordId, Reference, Relation, SigningKey, Verified};
 use mufakat_store::{Queries, Sqlite};
 use mufakat_views::Rows;
 use mufakat_views::drafts::{self as view, State};
@@ -45,8 +45,12 @@ pub(crate) async fn write(
     node: &Arc<Node>,
     caller: &Caller,
     envelope: Envelope,
-    replaces: Option<RecordId>,
+    replaces: Option<&Opened>,
 ) -> Done<RecordId> {
+    if replaces.is_some_and(|before| !may_dispose(node, caller, before)) {
+        return Ok(Err(not_the_author("replaces a draft")));
+    }
+    let replaces = replaces.map(|before| before.record.id());
     if let Some(id) = share::not_found(node, caller, std::slice::from_ref(&envelope)).await?.first() {
         let why = format!("`about` names {id}, and there is no such record here");
         return Ok(Err(NotShared::new("unknown-record", why)));
@@ -120,11 +124,21 @@ pub(crate) async fn submit(node: &Arc<Node>, caller: &Caller, opened: &Opened) -
     .await
 }
 
-/// Gives a draft up: its author, a supervisor, or the agency itself.
+/// Whether a caller may put a draft out of use: its author, whoever may approve drafts, and the agency itself.
+fn may_dispose(node: &Node, caller: &Caller, opened: &Opened) -> bool {
+    caller.officer.is_none()
+        || caller.officer == opened.draft.by
+        || node.gate.decide_operation(Some(caller), &node.me, "approve_draft").allow
+}
+
+fn not_the_author(what: &str) -> NotShared {
+    NotShared::new("not-the-author", format!("only its author, or who approves drafts, {what}"))
+}
+
+/// Gives a draft up.
 pub(crate) async fn discard(node: &Arc<Node>, caller: &Caller, opened: &Opened) -> Done<RecordId> {
-    let may = caller.officer.is_none() || caller.officer == opened.draft.by || caller.roles.contains(&Role::Supervisor);
-    if !may {
-        return Ok(Err(NotShared::new("not-the-author", "only its author or a supervisor discards a draft")));
+    if !may_dispose(node, caller, opened) {
+        return Ok(Err(not_the_author("discards a draft")));
     }
     step(node, caller, opened, Step::Discarded, |state, _| match state {
         State::Released | State::Discarded => Err(wrong_state(state, "is not discarded")),

@@ -42,4 +42,4 @@ pub(crate) use replay::Replays;
 pub(crate) use state::Error;
 pub(crate) use state::{Desk, alone, decree, end_sessions, load, run, sign_out};
 pub(crate) use summaries::run as tell_uses;
-pub(crate) use uses::{note, note_alert, note_operation, note_refusal};
+pub(crate) use uses::{may_read, note, note_alert, note_operation, note_refusal};

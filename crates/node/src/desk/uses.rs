@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use mufakat_exchange::{Leaf, What};
-use mufakat_record::{Act, How, RecordId};
+use mufakat_record::{Act, How, RecordId, Verified};
 use rand_chacha::rand_core::Rng;
 
 use super::Caller;
 use crate::clock;
+use crate::gate::{Action, Request};
 use crate::node::Node;
 use crate::writer::Fault;
 
@@ -49,6 +50,18 @@ pub(crate) async fn note_refusal(
     let mut act = caller.act(how, node.gate.hash());
     act.refused = Some(rule.to_owned());
     put(node, What::Decision, record.unwrap_or(NO_RECORD), act).await
+}
+
+/// Whether a caller may read a record. A refusal is noted; what one may not read is to one as if it were not there.
+pub(crate) async fn may_read(node: &Arc<Node>, caller: &Caller, record: &Verified) -> Result<bool, Fault> {
+    let directory = node.directory();
+    let register = directory.chain().current();
+    let read = Request::about(caller, record.header(), Action::Read, &node.me, register, clock::now_s());
+    let decision = node.gate.decide(&read);
+    if !decision.allow {
+        note_refusal(node, caller, How::Read, Some(record.id()), decision.rule).await?;
+    }
+    Ok(decision.allow)
 }
 
 /// Notes that the gate refused the caller an operation of the API.

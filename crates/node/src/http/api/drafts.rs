@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use http::StatusCode;
 use mufakat_record::kinds::approval::Decision;
-use mufakat_record::{Handling, Header, OfficerId, RecordId, ThreadId};
+use mufakat_record::{Handling, OfficerId, RecordId, ThreadId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -14,11 +14,9 @@ use utoipa_axum::routes;
 
 use super::problem::{Id, Json, Problem};
 use super::{Made, made};
-use crate::clock;
 use crate::desk::drafts::{self, Opened};
 use crate::desk::preview::{self, Previewed};
-use crate::desk::{Caller, four_eyes};
-use crate::gate::{Action, Request};
+use crate::desk::{self, Caller, four_eyes};
 use crate::node::Node;
 use crate::share::{Envelope, Shared};
 use crate::writer::Fault;
@@ -60,7 +58,11 @@ async fn write_draft(
     if asked.envelope.key.is_some() {
         return Err(Problem::malformed("`key`: a draft has none; the same draft is released once"));
     }
-    Ok(made(drafts::write(&node, &caller, asked.envelope, asked.replaces).await??))
+    let replaces = match asked.replaces {
+        Some(id) => Some(open(&node, &caller, id).await?),
+        None => None,
+    };
+    Ok(made(drafts::write(&node, &caller, asked.envelope, replaces.as_ref()).await??))
 }
 
 /// A question that the second officer answers.
@@ -141,13 +143,7 @@ async fn show_draft(
 /// A draft that the caller may read. What it is to become is read under the same rules.
 async fn open(node: &Arc<Node>, caller: &Caller, id: RecordId) -> Result<Opened, Problem> {
     let opened = drafts::open(node, id).await?.ok_or_else(Problem::not_found)?;
-    if may_read(node, caller, opened.record.header()) { Ok(opened) } else { Err(Problem::not_found()) }
-}
-
-fn may_read(node: &Node, caller: &Caller, header: &Header) -> bool {
-    let directory = node.directory();
-    let register = directory.chain().current();
-    node.gate.decide(&Request::about(caller, header, Action::Read, &node.me, register, clock::now_s())).allow
+    if desk::may_read(node, caller, &opened.record).await? { Ok(opened) } else { Err(Problem::not_found()) }
 }
 
 /// Puts a draft before a second officer.

@@ -128,6 +128,15 @@ async fn drafts_are_edited_rejected_discarded_and_previewed() {
         refused(403, "not-the-author")
     );
     assert_eq!(vn.tell(AUTHOR, &path(&edited, "discard"), Value::Null).await, done());
+    // Whoever did not write it puts it out of use only with a right to approve, and nobody one that he may not read.
+    let other = vn.draft(AUTHOR, &red("EXERCISE of another"), None).await;
+    let instead = json!({ "envelope": notice, "replaces": other });
+    let tell = async |officer: &str| vn.tell(officer, "/api/v1/drafts", instead.clone()).await;
+    assert_eq!(tell("n7-night:analyst:RED").await, refused(403, "not-the-author"));
+    assert_eq!(tell("n7-night:analyst:AMBER").await, refused(404, "not-found"));
+    assert_eq!(vn.get(&format!("/api/v1/drafts/{other}")).await.1["progress"]["replaced_by"], Value::Null);
+    assert_eq!(tell(SECOND).await, done());
+    assert_eq!(vn.tell(SECOND, &path(&other, "discard"), Value::Null).await, done());
     let replaces = json!({ "envelope": notice, "replaces": edited });
     assert_eq!(vn.tell(AUTHOR, "/api/v1/drafts", replaces).await, refused(409, "wrong-state"));
 
@@ -144,7 +153,7 @@ async fn drafts_are_edited_rejected_discarded_and_previewed() {
     let empty = json!({ "envelope": { "to": ["ru-police"], "tlp": "RED", "body": { "title": "" } } });
     assert_eq!(vn.tell(AUTHOR, "/api/v1/drafts", empty).await.0, 422);
     assert_eq!(vn.get(&format!("/api/v1/drafts/{}", "ab".repeat(32))).await.0, StatusCode::NOT_FOUND);
-    assert_eq!(vn.get("/api/v1/views/drafts").await.1["rows"].as_array().unwrap().len(), 4);
+    assert_eq!(vn.get("/api/v1/views/drafts").await.1["rows"].as_array().unwrap().len(), 6);
 
     // Before it goes anybody sees who would read it.
     let (status, preview) = vn.as_officer(AUTHOR, Method::POST, "/api/v1/preview", red("EXERCISE")).await;
