@@ -7,6 +7,7 @@ use mufakat_exchange::{Directory, Leaf, Refusal, Submission, What};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::report::Report;
+use mufakat_record::kinds::request_step::RequestStep;
 use mufakat_record::{
     Act, AgencyId, Code, Digest, Draft, Eyes, Handling, Header, How, KeyId, Reason, RecordId, Reference, Relation,
     SigningKey, ThreadId, Tlp, Verified, sha256,
@@ -365,7 +366,7 @@ async fn submit(node: &Arc<Node>, signed: Vec<Composed>) -> Result<Option<Vec<Ou
             shared.push(Shared { id, audience });
         }
         let Some(other) = other else { return Ok(shared) };
-        let detail = format!("the key names another report, {other}, which was shared before; this one was not");
+        let detail = format!("the key names another record, {other}, which was shared before; this one was not");
         Err(NotShared::new("key-taken", detail))
     };
     Ok(Some(pending.into_iter().map(|p| p.and_then(&mut outcome)).collect()))
@@ -382,8 +383,8 @@ pub(crate) fn note_decisions(core: &mut Core, decided: &[(RecordId, Act)], at_ms
     Ok(())
 }
 
-/// The places of reports whose key came before with another report. Whoever hands the same one in again gets its id again; what is
-/// new under an old key must not be taken for shared.
+/// The places of records whose key came before with something else. Whoever hands the same in again gets its id again; what is new
+/// under an old key must not be taken for shared.
 async fn taken_keys(
     node: &Arc<Node>,
     keyed: Vec<Option<Verified>>,
@@ -391,7 +392,7 @@ async fn taken_keys(
 ) -> Result<BTreeSet<usize>, Fault> {
     let again = keyed.into_iter().zip(ids).enumerate().filter_map(|(place, (record, id))| Some((place, record?, *id)));
     let again: Vec<_> =
-        again.filter(|(_, record, id)| record.id() != *id && record.header().kind == Report::KIND).collect();
+        again.filter(|(_, record, id)| record.id() != *id && record.header().kind != Attachment::KIND).collect();
     if again.is_empty() {
         return Ok(BTreeSet::new());
     }
@@ -399,13 +400,23 @@ async fn taken_keys(
         let mut taken = BTreeSet::new();
         for (place, record, id) in again {
             let earlier = reader.record_bytes(&id)?.and_then(|bytes| Verified::from_own_store(bytes).ok());
-            if earlier.is_some_and(|earlier| earlier.body() != record.body()) {
+            if earlier.is_some_and(|earlier| !says_the_same(&earlier, &record)) {
                 taken.insert(place);
             }
         }
         Ok(taken)
     });
     differing.await
+}
+
+/// Whether two records under one key are the same to who hands them in. A step has the time of each signing in it, and by when to
+/// look again is often said as a length of time.
+fn says_the_same(one: &Verified, other: &Verified) -> bool {
+    let handling = |record: &Verified| Handling { review: None, ..record.header().handling.clone() };
+    let step = |record: &Verified| RequestStep::from_body(record.header(), record.body()).ok().map(|said| said.step);
+    one.header().kind == other.header().kind
+        && handling(one) == handling(other)
+        && (one.body() == other.body() || step(one).is_some_and(|said| step(other) == Some(said)))
 }
 
 /// Makes the records of one envelope: attachments, the report, and one set for each recipient if the audience is hidden.
@@ -527,12 +538,26 @@ pub(crate) fn for_one(mut handling: Handling, audience: &[AgencyId], me: &Agency
 }
 
 /// What a submitter calls something, hashed.
-pub(crate) fn submission_key(key: Option<&str>) -> Result<Option<[u8; 32]>, NotShared> {
+fn submission_key(key: Option<&str>) -> Result<Option<[u8; 32]>, NotShared> {
     match key {
         None => Ok(None),
         Some(key) if key.len() <= KEY_BYTES_MAX => Ok(Some(sha256(key.as_bytes()))),
         Some(_) => Err(NotShared::new("key-too-long", format!("a key has at most {KEY_BYTES_MAX} bytes"))),
     }
+}
+
+/// What a caller calls something that an operation does, about another record or about none, hashed: what one calls a step says
+/// nothing of what another calls so, or of what the same one calls a report or a step in another request.
+pub(crate) fn key_of(
+    caller: &Caller,
+    operation: &str,
+    target: Option<&RecordId>,
+    key: Option<&str>,
+) -> Result<Option<[u8; 32]>, NotShared> {
+    let officer = caller.officer.as_ref().map(ToString::to_string).unwrap_or_default();
+    let target = target.map(ToString::to_string).unwrap_or_default();
+    let apart = |key: [u8; 32]| sha256(&[format!("{officer}\n{operation}\n{target}\n").as_bytes(), &key].concat());
+    Ok(submission_key(key)?.map(apart))
 }
 
 /// The key of one record among those that come of one envelope.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mufakat_exchange::{Directory, Submission};
+use mufakat_exchange::{Directory, Facts, Submission};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::request::{By, Request};
@@ -17,12 +17,12 @@ use mufakat_views::{Row, Rows};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::Caller;
+use super::{Caller, may_read};
 use crate::gate::{self, Action};
 use crate::node::Node;
 use crate::share::{
-    Composed, NotShared, Outcome, Together, ascending, check_handling, for_one, header_for, new_thread, sign, sub_key,
-    submission_key, submit_signed,
+    Composed, NotShared, Outcome, Together, ascending, check_handling, for_one, header_for, key_of, new_thread,
+    note_refusal, sign, sub_key, submit_signed,
 };
 use crate::writer::Fault;
 use crate::{chunks, clock};
@@ -86,6 +86,25 @@ pub(crate) struct Move {
     to: Option<AgencyId>,
     /// The step.
     step: Step,
+    /// The TLP label, where it is to be narrower than the request's. What is said of handling here stands in the place of what
+    /// the request says, and allows nothing that the request does not.
+    #[serde(default)]
+    tlp: Option<Tlp>,
+    /// Handling codes.
+    #[serde(default)]
+    codes: Option<Vec<Code>>,
+    /// Purposes for which it may be used.
+    #[serde(default)]
+    purposes: Option<Vec<String>>,
+    /// Originator control.
+    #[serde(default)]
+    orcon: Option<bool>,
+    /// A caveat in words, which holds the request's.
+    #[serde(default)]
+    caveat: Option<String>,
+    /// The officers for whose eyes it is.
+    #[serde(default)]
+    eyes: Option<Vec<Eyes>>,
     /// Records that it cites.
     #[serde(default)]
     about: Vec<RecordId>,
@@ -97,17 +116,45 @@ pub(crate) struct Move {
     key: Option<String>,
 }
 
+impl Move {
+    /// The handling of the step: the request's, where nothing else is said.
+    fn handling(&self, request: &Handling, audience: &[AgencyId], me: &AgencyId) -> Result<Handling, NotShared> {
+        let own = self.clone();
+        let handling = Handling {
+            tlp: own.tlp.unwrap_or(request.tlp),
+            codes: own.codes.map_or_else(|| request.codes.clone(), |codes| ascending(&codes)),
+            purposes: own.purposes.map_or_else(|| request.purposes.clone(), |all| (!all.is_empty()).then_some(all)),
+            orcon: own.orcon.map_or(request.orcon, |orcon| orcon.then_some(true)),
+            caveat: own.caveat.or_else(|| request.caveat.clone()),
+            eyes: own.eyes.map_or_else(|| request.eyes.clone(), |eyes| ascending(&eyes)),
+            review: request.review,
+        };
+        if !handling.is_at_least(request) {
+            return Err(NotShared::new("wider-handling", "a step is handled no more freely than its request"));
+        }
+        // Of the officers whom the request names some may be of agencies that do not get the step.
+        let asked = request.eyes.as_deref().unwrap_or_default();
+        let new: Vec<_> = handling.eyes.iter().flatten().filter(|eyes| !asked.contains(eyes)).cloned().collect();
+        check_handling(&Handling { eyes: ascending(&new), ..handling.clone() }, audience, me)?;
+        Ok(handling)
+    }
+}
+
 /// Asks.
 pub(crate) async fn ask(node: &Arc<Node>, caller: &Caller, question: Question) -> Result<Outcome, Fault> {
     let attachments = match uploads(node, &question.attachments) {
         Ok(attachments) => attachments,
         Err(missing) => return Ok(Err(missing)),
     };
-    let caller = caller.clone();
-    one(submit_signed(node, move |node, directory, signer| {
-        vec![compose(node, &caller, directory, signer, &question, &attachments)]
+    let who = caller.clone();
+    let outcome = one(submit_signed(node, move |node, directory, signer| {
+        vec![compose(node, &who, directory, signer, &question, &attachments)]
     }))
-    .await
+    .await?;
+    if let Err(no) = &outcome {
+        note_refusal(node, caller, None, no).await?;
+    }
+    Ok(outcome)
 }
 
 async fn one(outcomes: impl Future<Output = Result<Vec<Outcome>, Fault>>) -> Result<Outcome, Fault> {
@@ -176,7 +223,7 @@ fn compose(
     } else {
         vec![with_contact(asked)]
     };
-    let key = submission_key(question.key.as_deref())?;
+    let key = key_of(caller, "ask_request", None, question.key.as_deref())?;
     let thread = question.thread.unwrap_or_else(new_thread);
     let mut submissions = Vec::new();
     for (number, audience) in audiences.into_iter().enumerate() {
@@ -261,7 +308,20 @@ pub(crate) async fn take(
     moved: Move,
 ) -> Result<Result<RecordId, NoStep>, Fault> {
     let Some((request, rows)) = find(node, id).await? else { return Ok(Err(NoStep::NotFound)) };
-    let partners = match addressees(&rows, &moved) {
+    // Where a request stands is told to those who may read it.
+    if !may_read(node, caller, &request).await? {
+        return Ok(Err(NoStep::NotFound));
+    }
+    let key = match key_of(caller, "take_request_step", Some(&id), moved.key.as_deref()) {
+        Ok(key) => key.map(|key| (key, 0)),
+        Err(no) => return Ok(Err(NoStep::NotShared(no))),
+    };
+    // A step that was taken before under its key goes where it went, and no longer fits what became of the request since.
+    let before = match key {
+        Some((key, number)) => taken(node, sub_key(key, number, 0)).await?,
+        None => None,
+    };
+    let partners = match before.map_or_else(|| addressees(&rows, &moved), |step| Ok(step.header().audience.clone())) {
         Ok(partners) => partners,
         Err(no) => return Ok(Err(no)),
     };
@@ -269,32 +329,42 @@ pub(crate) async fn take(
         Ok(attachments) => attachments,
         Err(missing) => return Ok(Err(NoStep::NotShared(missing))),
     };
-    let key = match submission_key(moved.key.as_deref()) {
-        Ok(key) => key.map(|key| (key, 0)),
-        Err(no) => return Ok(Err(NoStep::NotShared(no))),
-    };
-    let caller = caller.clone();
+    let who = caller.clone();
     let outcome = one(submit_signed(node, move |node, directory, signer| {
-        let at_ms = clock::now_ms();
-        let (thread, handling) = (request.header().thread, request.header().handling.clone());
-        let mut audience = partners.clone();
-        audience.retain(|to| directory.chain().member(to).is_some());
-        let header = header_for(node, directory, RequestStep::KIND, audience, handling, thread);
-        let references = vec![Reference { relation: Relation::Answers, record: id }];
-        let header = Header { issued_at: at_ms / 1000, references, ..header };
-        let body = RequestStep { at_ms, by: Some(by(&caller)), step: moved.step.clone() };
-        let composed =
-            signed(node, &caller, directory, signer, &partners, header, &body, &moved.about, &attachments, key);
-        vec![composed.map(|mut submissions| {
+        let compose = || {
+            let at_ms = clock::now_ms();
+            let mut audience = partners.clone();
+            audience.retain(|to| directory.chain().member(to).is_some());
+            let handling = moved.handling(&request.header().handling, &audience, &node.me)?;
+            let header = header_for(node, directory, RequestStep::KIND, audience, handling, request.header().thread);
+            let references = vec![Reference { relation: Relation::Answers, record: id }];
+            let header = Header { issued_at: at_ms / 1000, references, ..header };
+            let body = RequestStep { at_ms, by: Some(by(&who)), step: moved.step.clone() };
+            let mut submissions =
+                signed(node, &who, directory, signer, &partners, header, &body, &moved.about, &attachments, key)?;
             submissions.reverse();
-            Together::by(node, &caller, submissions)
-        })]
+            Ok(Together::by(node, &who, submissions))
+        };
+        vec![compose()]
     }))
     .await?;
     Ok(match outcome {
         Ok(shared) => shared.first().map(|shared| shared.id).ok_or(NoStep::NotShared(Reason::Malformed.into())),
-        Err(no) => Err(NoStep::NotShared(no)),
+        Err(no) => {
+            note_refusal(node, caller, Some(id), &no).await?;
+            Err(NoStep::NotShared(no))
+        }
     })
+}
+
+/// The record that was submitted under a key.
+async fn taken(node: &Arc<Node>, key: [u8; 16]) -> Result<Option<Verified>, Fault> {
+    node.read(move |reader| {
+        let unavailable = |e: mufakat_exchange::Unavailable| mufakat_store::Error::Unavailable(e.0);
+        let Some(id) = reader.submitted(&key).map_err(unavailable)? else { return Ok(None) };
+        Ok(reader.record_bytes(&id)?.and_then(|bytes| Verified::from_own_store(bytes).ok()))
+    })
+    .await
 }
 
 /// A request with its rows.

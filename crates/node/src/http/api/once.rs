@@ -114,7 +114,8 @@ impl Answers {
         if before == request {
             return Some(answer);
         }
-        Some(Problem::refused("key-taken", "`Idempotency-Key` was used for another request").into_response())
+        let (status, detail) = (StatusCode::UNPROCESSABLE_ENTITY, "`Idempotency-Key` was used for another request");
+        Some(Problem::new(status, "key-taken", detail).into_response())
     }
 }
 

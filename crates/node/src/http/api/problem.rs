@@ -131,7 +131,7 @@ impl From<NotShared> for Problem {
     fn from(no: NotShared) -> Self {
         let status = match no.reason {
             "not-found" => StatusCode::NOT_FOUND,
-            "register-changed" | "stale" | "already-retracted" | "wrong-state" => StatusCode::CONFLICT,
+            "register-changed" | "stale" | "already-retracted" | "wrong-state" | "key-taken" => StatusCode::CONFLICT,
             "same-officer" | "not-the-author" => StatusCode::FORBIDDEN,
             "overloaded" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
@@ -263,6 +263,7 @@ mod tests {
         };
         check("not-found", 404);
         check("register-changed", 409);
+        check("key-taken", 409);
         check("overloaded", 503);
         check("tlp-named", 422);
         assert_eq!(Problem::from(Reason::NotFound).status, 404);

@@ -188,3 +188,87 @@ async fn a_request_is_taken_back_while_it_is_open_and_not_after() {
     assert_eq!(step(&vn, id, withdrawn()).await.1["reason"], "out-of-turn");
     vn.end().await;
 }
+
+/// What an officer tells the gate of a node, as the ledger has it: the rules that refused.
+async fn refusals(node: &Running) -> Vec<String> {
+    let page = node.get("/api/v1/views/uses?limit=500").await.1;
+    let rows = page["rows"].as_array().unwrap().iter();
+    rows.filter_map(|row| row["body"]["refused"].as_str().map(str::to_owned)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_apart_and_what_one_may_not_read_tells_nothing() {
+    const ONE: &str = "d3-night:duty-officer:AMBER";
+    let (vn, ru) = two().await;
+    let ask = async |officer: &str, question: &Value| {
+        let (status, answer) = vn.as_officer(officer, Method::POST, "/api/v1/requests", question.clone()).await;
+        (status.as_u16(), answer["records"][0]["id"].as_str().unwrap_or_default().to_owned(), answer["reason"].clone())
+    };
+    // A key is of its officer and its operation, and with something else under it nothing is asked.
+    let mut report = envelope("EXERCISE under the key");
+    report["key"] = json!("case-17");
+    assert_eq!(vn.as_officer(ONE, Method::POST, "/api/v1/records", report).await.0, StatusCode::CREATED);
+    let (status, id, _) = ask(ONE, &question("case-17")).await;
+    assert_eq!(status, 201);
+    assert_eq!(ask(ONE, &question("case-17")).await, (201, id.clone(), Value::Null));
+    let (_, of_another, _) = ask("d4-day:duty-officer:AMBER", &question("case-17")).await;
+    assert_ne!(of_another, id);
+    let (mut other, mut narrower) = (question("case-17"), question("case-17"));
+    other["body"]["text"] = json!("EXERCISE something else");
+    narrower["tlp"] = json!("AMBER+STRICT");
+    assert_eq!(ask("d3-night:duty-officer:RED", &other).await.2, "key-taken");
+    let (status, _, reason) = ask("d3-night:duty-officer:RED", &narrower).await;
+    assert_eq!((status, reason), (409, json!("key-taken")));
+    row(&ru, &of_another, |body| body["state"] == "received").await;
+    row(&ru, &id, |body| body["state"] == "received").await;
+
+    // So is that of a step, also when the request has gone on; and each request has its own.
+    let steps = |id: &str| format!("/api/v1/requests/{id}/steps");
+    let answered = |text: &str| json!({ "step": { "step": "answered", "text": text }, "key": "case-17" });
+    let take = async |id: &str, body: Value| {
+        let (status, answer) = ru.as_officer(ONE, Method::POST, &steps(id), body).await;
+        (status.as_u16(), answer["id"].as_str().unwrap_or_default().to_owned(), answer["reason"].clone())
+    };
+    let (status, taken, _) = take(&id, answered("EXERCISE")).await;
+    assert_eq!(status, 201);
+    row(&ru, &id, |body| body["state"] == "answered").await;
+    assert_eq!(take(&id, answered("EXERCISE")).await, (201, taken.clone(), Value::Null));
+    let (status, _, reason) = take(&id, answered("EXERCISE otherwise")).await;
+    assert_eq!((status, reason), (409, json!("key-taken")));
+
+    // An answer may be handled more strictly than its request, and not more freely.
+    for (name, value) in [("tlp", json!("GREEN")), ("purposes", json!([])), ("eyes", json!([]))] {
+        let mut strict = question("strict");
+        strict["purposes"] = json!(["piracy"]);
+        strict["eyes"] = json!([{ "agency": "ru-police", "officer": "d3-night" }]);
+        let (_, strict, _) = ask(ONE, &strict).await;
+        row(&ru, &strict, |body| body["state"] == "received").await;
+        let mut wide = answered("EXERCISE");
+        wide[name] = value;
+        assert_eq!(take(&strict, wide).await.2, "wider-handling", "{name}");
+    }
+    let mut narrow = answered("EXERCISE");
+    narrow["purposes"] = json!(["piracy"]);
+    narrow["caveat"] = json!("EXERCISE not in court");
+    narrow["eyes"] = json!([{ "agency": "id-police", "officer": "d3" }]);
+    assert_eq!(take(&of_another, narrow.clone()).await.2, "eyes-not-in-audience");
+    narrow["eyes"] = json!([{ "agency": "vn-police", "officer": "d3-night" }]);
+    let (status, narrow, reason) = take(&of_another, narrow).await;
+    assert_eq!(status, 201, "{reason}");
+    assert_ne!(narrow, taken);
+    let handling = ru.get(&format!("/api/v1/records/{narrow}")).await.1["handling"].clone();
+    assert_eq!((&handling["tlp"], &handling["caveat"]), (&json!("AMBER"), &json!("EXERCISE not in court")));
+
+    // Whoever may not read a request learns nothing of it, and what is refused is noted.
+    let uncleared = "d5-day:duty-officer:GREEN";
+    for body in [answered("EXERCISE"), json!({ "step": { "step": "closed" }, "to": "vn-police" })] {
+        assert_eq!(ru.tell(uncleared, &steps(&id), body).await, refused(404, "not-found"));
+    }
+    assert_eq!(refusals(&ru).await.iter().filter(|rule| *rule == "clearance").count(), 2);
+    let mut red = question("red");
+    red["tlp"] = json!("RED");
+    assert_eq!(ask(ONE, &red).await.2, "four-eyes");
+    assert!(refusals(&vn).await.contains(&"four-eyes".to_owned()));
+    vn.end().await;
+    ru.end().await;
+}
