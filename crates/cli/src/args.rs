@@ -19,7 +19,7 @@ pub(crate) use membership::{Forum, FoundArgs, Founding, InitArgs, ProposeArgs, R
 pub(crate) use officers::{GrantArgs, Officer, Session, Token};
 pub(crate) use policy::Policy;
 pub(crate) use records::{HandlingArgs, IdentifierArgs, InboxArgs, SearchArgs, ShareArgs, TemplateArgs, TrackArgs};
-pub(crate) use requests::{AnswerArgs, AskArgs, ListArgs, Request, SideArg, TableOf, WaitArgs};
+pub(crate) use requests::{AnswerArgs, AskArgs, ListArgs, NarrowerArgs, Request, SideArg, TableOf, WaitArgs};
 pub(crate) use retention::{Hold, Keeping, Retention};
 pub(crate) use upkeep::{Keys, Parcel, VerifyArgs};
 

@@ -11,9 +11,8 @@ use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{Header, Reason, RecordId, Reference, Relation, SigningKey, Verified};
 use mufakat_store::Queries;
 
-use crate::clock;
+use crate::desk::four_eyes::Leaving;
 use crate::desk::{Caller, four_eyes};
-use crate::gate::{Action, Request};
 use crate::node::Node;
 use crate::share::{self, Composed, NotShared, Together};
 use crate::writer::Fault;
@@ -73,7 +72,7 @@ async fn follow_up<B: Body + Clone + Send + Sync + 'static>(
     };
     let who = caller.clone();
     let outcomes = share::submit_signed(node, move |node, directory, signer| {
-        vec![compose(node, &who, directory, signer, &original, relation, &body)]
+        vec![compose(node, &who, directory, signer, &original, relation, &body, false)]
     })
     .await?;
     let outcome = outcomes.into_iter().next().unwrap_or_else(|| Err(Reason::Malformed.into()));
@@ -121,8 +120,9 @@ fn is_notice(record: &Verified) -> bool {
     report.is_some_and(|report| four_eyes::is_notice(&report))
 }
 
-/// Makes the record, let through by the gate.
-fn compose<B: Body>(
+/// Makes the record, let through by the gate. `second` says whether a second officer approved it.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn compose<B: Body>(
     node: &Node,
     caller: &Caller,
     directory: &Directory,
@@ -130,6 +130,7 @@ fn compose<B: Body>(
     original: &Original,
     relation: Relation,
     body: &B,
+    second: bool,
 ) -> Composed {
     let record = &original.record;
     // Those removed since then are out of reach; everybody else who got the record gets this.
@@ -140,19 +141,23 @@ fn compose<B: Body>(
         references: about(record, relation),
         ..share::header_for(node, directory, B::KIND, audience, handling, thread)
     };
-    // Every recipient got the original by name.
-    let release = Action::Release { named: &header.audience };
-    let register = directory.chain().current();
-    let request = Request::about(caller, &header, release, &node.me, register, clock::now_s());
     // Taking something back says nothing new, and waits for nobody; a permission is given by those who may. A correction is as
     // much of a notice as what it says and what it replaces.
     let corrects = relation == Relation::Corrects;
-    let decision = node.gate.decide(&Request { notice: corrects && original.notice, second: !corrects, ..request });
+    let (kind, notice) = (B::KIND, corrects && original.notice);
+    // Every recipient got the original by name.
+    let leaving = Leaving { kind, to: &header.audience, handling: &header.handling, expires: None, notice };
+    let register = directory.chain().current();
+    let decision = node.gate.decide(&leaving.request(node, caller, register, &header.audience, second || !corrects));
     if !decision.allow {
         return Err(NotShared::new(decision.rule, decision.why));
     }
-    let record = share::sign(header, body, signer)?;
-    Ok(Together::by(node, caller, vec![Submission { record, key: None }]))
+    let act = corrects.then(|| four_eyes::released(node, caller, directory, leaving, second));
+    let submissions = vec![Submission { record: share::sign(header, body, signer)?, key: None }];
+    Ok(match act {
+        Some(act) => Together::released(submissions, act),
+        None => Together::by(node, caller, submissions),
+    })
 }
 
 /// What a record about an earlier one refers to. A permission is for what the record carries, too.

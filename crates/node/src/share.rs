@@ -16,6 +16,7 @@ use mufakat_store::Queries;
 use rand_chacha::rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::desk::four_eyes::Leaving;
 use crate::desk::{self, Caller, four_eyes};
 use crate::gate::{Action, Decision, Request};
 use crate::node::Node;
@@ -292,6 +293,22 @@ impl Together {
         let decided = records.first().map(|first| first.record.id()).zip(act);
         Self { records, decided }
     }
+
+    /// What is released, with what the ledger says of it. The first record stands for all, and with it are named those of its
+    /// kind, of which there are several if the audience is hidden.
+    pub(crate) fn released(records: Vec<Submission>, act: Option<Act>) -> Self {
+        let mut like_first = records.iter().map(|submission| &submission.record);
+        let first = like_first.next();
+        let others: Vec<_> = like_first
+            .filter(|record| first.is_some_and(|first| first.header().kind == record.header().kind))
+            .map(Verified::id)
+            .collect();
+        let decided = first.map(Verified::id).zip(act).map(|(first, mut act)| {
+            act.records = (!others.is_empty()).then_some(others);
+            (first, act)
+        });
+        Self { records, decided }
+    }
 }
 
 pub(crate) type Composed = Result<Together, NotShared>;
@@ -438,21 +455,8 @@ pub(crate) fn compose(
     }
     let handling = handling_of(envelope);
     check_handling(&handling, &audience, &node.me)?;
-    let decision = node.gate.decide(&Request {
-        caller,
-        action: Action::Release { named: &envelope.to },
-        kind: Report::KIND,
-        handling: &handling,
-        audience: &audience,
-        author: &node.me,
-        expires: envelope.expires,
-        permitted_to: &[],
-        notice: four_eyes::is_notice(&envelope.body),
-        second,
-        me: &node.me,
-        register: chain.current(),
-        now_s: clock::now_s(),
-    });
+    let leaving = Leaving::of(envelope, &handling);
+    let decision = node.gate.decide(&leaving.request(node, caller, chain.current(), &audience, second));
     if !decision.allow {
         return Err(NotShared::new(decision.rule, decision.why));
     }
@@ -485,14 +489,7 @@ pub(crate) fn compose(
     }
     // The report stands first in what is told of the envelope.
     submissions.reverse();
-    let act = four_eyes::released(node, caller, directory, envelope, second);
-    let reports = submissions.iter().filter(|s| s.record.header().kind == Report::KIND).map(|s| s.record.id());
-    let reports: Vec<_> = reports.collect();
-    let decided = act.zip(reports.first().copied()).map(|(mut act, first)| {
-        act.records = (reports.len() > 1).then(|| reports[1..].to_vec());
-        (first, act)
-    });
-    Ok(Together { records: submissions, decided })
+    Ok(Together::released(submissions, four_eyes::released(node, caller, directory, leaving, second)))
 }
 
 pub(crate) fn handling_of(envelope: &Envelope) -> Handling {
@@ -599,14 +596,20 @@ pub(crate) fn header_for(
 
 /// Signs a record that its author need not mend.
 pub(crate) fn sign<B: Body>(header: Header, body: &B, signer: &SigningKey) -> Result<Verified, NotShared> {
-    let unsound = || !body.is_sound(&header);
-    let shortcoming = body
-        .shortcoming()
-        .or_else(|| unsound().then(|| "a length, range, identifier or reference in it is not allowed".to_owned()));
-    if let Some(detail) = shortcoming {
+    let encoded = body_of(body)?;
+    if !body.is_sound(&header) {
+        let detail = "a length, range, identifier or reference in it is not allowed";
         return Err(NotShared::new(Reason::BodyNotOfKind.name(), detail));
     }
-    Draft { header, body: body.to_body() }.sign(signer).map_err(NotShared::from)
+    Draft { header, body: encoded }.sign(signer).map_err(NotShared::from)
+}
+
+/// A body in its encoding, unless its author has to mend it.
+pub(crate) fn body_of<B: Body>(body: &B) -> Result<Vec<u8>, NotShared> {
+    match body.shortcoming() {
+        Some(detail) => Err(NotShared::new(Reason::BodyNotOfKind.name(), detail)),
+        None => Ok(body.to_body()),
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::correction::Correction;
-use mufakat_record::kinds::draft::Draft;
+use mufakat_record::kinds::draft::{Draft, Drafted};
 use mufakat_record::kinds::onward::{Carried, Onward, original_of};
 use mufakat_record::kinds::report::{Entity, Identifier, Report};
 use mufakat_record::kinds::request::Request as Asked;
@@ -87,7 +87,12 @@ impl Content {
         match header.kind.as_str() {
             Report::KIND => Report::from_body(header, body).ok().map(report),
             Correction::KIND => Correction::from_body(header, body).ok().map(|correction| report(correction.report)),
-            Draft::KIND => Draft::from_body(header, body).ok()?.report(header).map(report),
+            Draft::KIND => Some(match Draft::from_body(header, body).ok()?.drafted(header)? {
+                Drafted::Report(report) => Self::Report(report),
+                Drafted::Correction(correction) => report(correction.report),
+                Drafted::Request(asked) => Self::Request(asked),
+                Drafted::Step(step) => Self::Step(step),
+            }),
             Asked::KIND => Asked::from_body(header, body).ok().map(|asked| Self::Request(Box::new(asked))),
             RequestStep::KIND => RequestStep::from_body(header, body).ok().map(|step| Self::Step(Box::new(step))),
             _ => None,

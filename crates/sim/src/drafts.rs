@@ -2,7 +2,7 @@
 
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::approval::{Approval, Decision};
-use mufakat_record::kinds::draft::Draft;
+use mufakat_record::kinds::draft::{Draft, Drafted};
 use mufakat_record::kinds::draft_step::{DraftStep, Step};
 use mufakat_record::kinds::report::Report;
 use mufakat_record::{AgencyId, Handling, RecordId, Reference, Relation, ThreadId, Verified};
@@ -64,6 +64,7 @@ impl World {
             hidden_audience: self.dice.chance(300),
             attachments: None,
             about: None,
+            target: None,
         };
         let me = self.nodes[node].id.clone();
         let (mut header, signer) = self.head(node, vec![me], Draft::KIND)?;
@@ -77,7 +78,9 @@ impl World {
         let record = bytes.and_then(|bytes| Verified::from_own_store(bytes).ok());
         let draft = record.and_then(|record| {
             let draft = Draft::from_body(record.header(), record.body()).ok()?;
-            Some((draft.report(record.header())?, draft))
+            // No other drafts are written here.
+            let Drafted::Report(report) = draft.drafted(record.header())? else { return None };
+            Some((report, draft))
         });
         let Some((report, draft)) = draft else {
             let what = format!("draft {id} has a row and cannot be read");
@@ -100,7 +103,7 @@ impl World {
         for audience in audiences {
             let (mut header, signer) = self.head(node, audience, Report::KIND)?;
             header.thread = draft.thread;
-            records.push(sign(header, &report, &signer));
+            records.push(sign(header, report.as_ref(), &signer));
         }
         let ids = records.iter().map(|record| record.id()).collect();
         let step = DraftStep { by: None, step: Step::Released, records: Some(ids) };

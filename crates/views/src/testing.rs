@@ -345,6 +345,7 @@ pub(crate) fn draft(title: &str, replaces: Option<RecordId>) -> Verified {
         hidden_audience: false,
         attachments: None,
         about: None,
+        target: None,
     };
     let header = match replaces {
         Some(id) => about(ME, &[ME], draft::Draft::KIND, Relation::Corrects, id),

@@ -1,5 +1,7 @@
 //! Commands of the desk: drafts, and who knew what.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::ShareArgs;
@@ -11,7 +13,7 @@ const ROWS_MAX: i64 = 500;
 /// What to do with drafts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Draft {
-    /// Write a draft; nothing of it leaves
+    /// Write a draft of a report; nothing of it leaves
     #[command(after_help = "\
 Examples:
   mufakat draft new --to ru-police --tlp RED --attach x.pdf report.txt
@@ -19,6 +21,40 @@ Examples:
 
 It takes the options of `share`, without --ndjson, --batch and --key. An edited draft is another one: approvals are of one text.")]
     New(Box<NewArgs>),
+    /// Write a draft of a correction
+    #[command(after_help = "\
+Example:
+  mufakat draft correct 3f2a9c51d07e --reason 'position was wrong' report.json")]
+    Correct {
+        /// The record
+        record: String,
+        /// The report as it should have been: text or JSON (`-` or nothing: standard input)
+        file: Option<PathBuf>,
+        /// Why, in words that every recipient will read
+        #[arg(long)]
+        reason: String,
+        /// The title, in place of the first line or of what the JSON says
+        #[arg(long)]
+        title: Option<String>,
+        /// The draft in whose place it stands
+        #[arg(long, value_name = "DRAFT")]
+        replaces: Option<String>,
+    },
+    /// Write a draft of a request, or of a step in one
+    #[command(after_help = "\
+Examples:
+  mufakat draft request ask --to ru-police --tlp RED request.json
+  mufakat draft request answer 3f2a9c51d07e --text 'EXERCISE: the vessel is registered in Batam' --code H1
+
+It takes what `mufakat request` takes, but `list`, `show` and --key.")]
+    Request {
+        /// The draft in whose place it stands
+        #[arg(long, value_name = "DRAFT")]
+        replaces: Option<String>,
+        /// What is drafted
+        #[command(subcommand)]
+        what: super::Request,
+    },
     /// The drafts and where they stand
     #[command(after_help = "\
 Examples:

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use mufakat_record::AgencyId;
 use mufakat_record::kinds::request_step::Ground;
+use mufakat_record::{AgencyId, Code, Eyes, Tlp};
 
 use super::HandlingArgs;
 use crate::when::{self, Expiry};
@@ -240,6 +240,32 @@ pub(crate) struct AnswerArgs {
     /// A file to go with it; repeat for more
     #[arg(long, value_name = "FILE")]
     pub(crate) attach: Vec<PathBuf>,
+    /// Its handling, where that is narrower than the request's.
+    #[command(flatten)]
+    pub(crate) narrower: NarrowerArgs,
+}
+
+/// How an answer is handled more narrowly than its request. What is not said is as the request has it.
+#[derive(Debug, Args)]
+pub(crate) struct NarrowerArgs {
+    /// A label at least as narrow as the request's
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) tlp: Option<Tlp>,
+    /// Handling code H0, H1, H2 or H3, those of the request too; repeat for more
+    #[arg(long, value_name = "CODE")]
+    pub(crate) code: Vec<Code>,
+    /// A purpose, one of the request's if that names any; repeat for more
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) purpose: Vec<String>,
+    /// Originator control: nothing goes onward without the originator
+    #[arg(long)]
+    pub(crate) orcon: bool,
+    /// Further restrictions in words, which hold the request's
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) caveat: Option<String>,
+    /// An officer for whose eyes it is, those of the request too; repeat for more
+    #[arg(long, value_name = "AGENCY/OFFICER")]
+    pub(crate) eyes: Vec<Eyes>,
 }
 
 /// Which table is wanted.

@@ -1,12 +1,14 @@
 //! `draft` and `preview`: what is to be released, and who would read it.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::share;
+use super::{requests, share};
 use crate::args::{Draft, NewArgs, ShareArgs, WordArgs};
 use crate::client::{Client, escape};
+use crate::envelope;
 use crate::failure::usage;
 use crate::output::{Output, Table, clean, facts, join, short, text_of};
 use crate::when::{show_ms, show_s};
@@ -15,6 +17,15 @@ use crate::when::{show_ms, show_s};
 pub(super) async fn run(client: &Client, what: Draft, output: Output) -> anyhow::Result<()> {
     match what {
         Draft::New(args) => new(client, *args, output).await,
+        Draft::Correct { record, file, reason, title, replaces } => {
+            let report = super::input(file.as_deref().unwrap_or(Path::new("-")))?;
+            let correction = json!({ "reason": reason, "body": envelope::report(&report, title.as_deref())? });
+            let proposed = json!({ "correction": correction, "target": client.record_id(&record).await? });
+            write(client, proposed, replaces.as_deref(), output).await
+        }
+        Draft::Request { replaces, what } => {
+            write(client, requests::proposed(client, what).await?, replaces.as_deref(), output).await
+        }
         Draft::List { limit, facet } => list(client, limit, &facet, output).await,
         Draft::Show { draft } => show(client, &draft, output).await,
         Draft::Preview { draft } => {
@@ -51,12 +62,15 @@ fn alone(args: &ShareArgs) -> anyhow::Result<()> {
 
 async fn new(client: &Client, args: NewArgs, output: Output) -> anyhow::Result<()> {
     alone(&args.share)?;
-    let replaces = match &args.replaces {
-        Some(draft) => Some(id(client, draft).await?),
-        None => None,
-    };
     let envelope = share::envelope(client, &args.share).await?;
-    let answer = client.post("/api/v1/drafts", &json!({ "envelope": envelope, "replaces": replaces })).await?;
+    write(client, json!({ "envelope": envelope }), args.replaces.as_deref(), output).await
+}
+
+async fn write(client: &Client, mut proposed: Value, replaces: Option<&str>, output: Output) -> anyhow::Result<()> {
+    if let Some(draft) = replaces {
+        proposed["replaces"] = id(client, draft).await?.into();
+    }
+    let answer = client.post("/api/v1/drafts", &proposed).await?;
     output.show(&answer, || {
         let id = text_of(&answer["id"]);
         format!("draft {id}\nsee who would read it with: mufakat draft preview {}\n", short(&id))
@@ -73,13 +87,14 @@ async fn list(client: &Client, limit: u32, facets: &[String], output: Output) ->
     let facets: String = facets.iter().map(|facet| format!("&facet={}", escape(facet))).collect();
     let page = client.get(&format!("/api/v1/views/drafts?limit={limit}{facets}")).await?;
     output.show(&page, || {
-        let mut table = Table::new(&["written", "draft", "by", "label", "to", "state", "title"]);
+        let mut table = Table::new(&["written", "draft", "kind", "by", "label", "to", "state", "title"]);
         for row in page["rows"].as_array().into_iter().flatten() {
             let body = &row["body"];
             let replaced = body["replaced_by"].is_array();
             table.row([
                 row["time_ms"].as_u64().map(show_ms).unwrap_or_default(),
                 short(row["record"].as_str().unwrap_or_default()).to_owned(),
+                text_of(&body["kind"]),
                 text_of(&body["by"]),
                 format!("TLP:{}", text_of(&body["tlp"])),
                 join(&body["to"]),
@@ -110,6 +125,8 @@ fn draft_words(draft: &Value) -> String {
     let second = if draft["four_eyes"] == true { "needed" } else { "" };
     let mut text = facts(&[
         ("draft", text_of(&draft["id"])),
+        ("kind", text_of(&draft["kind"])),
+        ("about", text_of(&draft["target"])),
         ("by", text_of(&draft["by"])),
         ("state", text_of(&progress["state"])),
         ("to", join(&draft["to"])),
@@ -133,8 +150,13 @@ fn draft_words(draft: &Value) -> String {
     for asked in draft["checks"].as_array().into_iter().flatten() {
         let _ = writeln!(text, "asked: {}  {}", text_of(&asked["check"]), text_of(&asked["question"]));
     }
-    let _ =
-        write!(text, "\n{}\n\n{}\n", clean(&text_of(&draft["body"]["title"])), clean(&text_of(&draft["body"]["text"])));
+    let body = &draft["body"];
+    let (title, said) = match draft["kind"].as_str() {
+        Some("correction") => (text_of(&body["report"]["title"]), text_of(&body["report"]["text"])),
+        Some("request-step") => (text_of(&body["step"]["step"]), requests::said(&body["step"])),
+        _ => (text_of(&body["title"]), text_of(&body["text"])),
+    };
+    let _ = write!(text, "\n{}\n\n{}\n", clean(&title), clean(&said));
     text
 }
 

@@ -7,7 +7,7 @@ use mufakat_record::kinds::request_step::Ground;
 use serde_json::{Value, json};
 
 use super::share::upload;
-use crate::args::{AnswerArgs, AskArgs, ListArgs, Request, SideArg, TableOf, WaitArgs};
+use crate::args::{AnswerArgs, AskArgs, ListArgs, NarrowerArgs, Request, SideArg, TableOf, WaitArgs};
 use crate::client::{Client, escape};
 use crate::envelope::Handling;
 use crate::failure::{refused, usage};
@@ -19,11 +19,30 @@ const TABLE_BYTES_MAX: usize = 16 << 20;
 
 /// Carries out one of the commands about requests.
 pub(super) async fn run(client: &Client, what: Request, output: Output) -> anyhow::Result<()> {
-    let step = |record, to, step: Value| Step { record, to, step, about: Vec::new(), attachments: Vec::new() };
-    let step = match what {
-        Request::Ask(args) => return ask(client, &args, output).await,
-        Request::List(args) => return list(client, &args, output).await,
-        Request::Show { record } => return show(client, &record, output).await,
+    match what {
+        Request::Ask(args) => ask(client, &args, output).await,
+        Request::List(args) => list(client, &args, output).await,
+        Request::Show { record } => show(client, &record, output).await,
+        other => take(client, step(client, other).await?, output).await,
+    }
+}
+
+/// What a draft of it says in place of sending it.
+pub(super) async fn proposed(client: &Client, what: Request) -> anyhow::Result<Value> {
+    if let Request::Ask(args) = what {
+        return Ok(json!({ "request": question(client, &args).await? }));
+    }
+    let step = step(client, what).await?;
+    Ok(json!({ "step": step.body(), "target": client.record_id(&step.record).await? }))
+}
+
+async fn step(client: &Client, what: Request) -> anyhow::Result<Step> {
+    let step =
+        |record, to, step: Value| Step { record, to, step, about: Vec::new(), attachments: Vec::new(), narrower: None };
+    Ok(match what {
+        Request::Ask(_) | Request::List(_) | Request::Show { .. } => {
+            return Err(usage("only requests and steps in them are drafted"));
+        }
         Request::Answer(args) => answer(client, *args).await?,
         Request::Route { record, to } => step(record, None, json!({ "step": "routed", "to": to })),
         Request::Clarify { record, text } => step(record, None, json!({ "step": "clarification-asked", "text": text })),
@@ -45,8 +64,7 @@ pub(super) async fn run(client: &Client, what: Request, output: Output) -> anyho
             step(record, None, json!({ "step": "evidence-permitted", "words": words }))
         }
         Request::Close { record, to } => step(record, to, json!({ "step": "closed" })),
-    };
-    take(client, step, output).await
+    })
 }
 
 /// A step before it is sent.
@@ -56,11 +74,36 @@ struct Step {
     step: Value,
     about: Vec<String>,
     attachments: Vec<String>,
+    narrower: Option<NarrowerArgs>,
+}
+
+impl Step {
+    /// As the node takes it.
+    fn body(&self) -> Value {
+        let mut body = json!({ "step": self.step, "about": self.about, "attachments": self.attachments });
+        if let Some(to) = &self.to {
+            body["to"] = json!(to);
+        }
+        if let Some(narrower) = &self.narrower {
+            let lists = [
+                ("codes", json!(narrower.code)),
+                ("purposes", json!(narrower.purpose)),
+                ("eyes", json!(narrower.eyes)),
+            ];
+            let lists = lists.into_iter().filter(|(_, list)| list.as_array().is_some_and(|list| !list.is_empty()));
+            let orcon = narrower.orcon.then_some(true);
+            let others = [("tlp", json!(narrower.tlp)), ("caveat", json!(narrower.caveat)), ("orcon", json!(orcon))];
+            for (name, value) in lists.chain(others.into_iter().filter(|(_, value)| !value.is_null())) {
+                body[name] = value;
+            }
+        }
+        body
+    }
 }
 
 fn waiting(name: &str, wait: WaitArgs) -> Step {
     let step = json!({ "step": name, "until": wait.until.at(now_s()), "why": wait.why });
-    Step { record: wait.record, to: None, step, about: Vec::new(), attachments: Vec::new() }
+    Step { record: wait.record, to: None, step, about: Vec::new(), attachments: Vec::new(), narrower: None }
 }
 
 async fn answer(client: &Client, args: AnswerArgs) -> anyhow::Result<Step> {
@@ -79,7 +122,8 @@ async fn answer(client: &Client, args: AnswerArgs) -> anyhow::Result<Step> {
         step["refused"] = parts.into();
     }
     let about = ids(client, &args.about).await?;
-    Ok(Step { record: args.record, to: None, step, about, attachments: uploads(client, &args.attach).await? })
+    let (attachments, narrower) = (uploads(client, &args.attach).await?, Some(args.narrower));
+    Ok(Step { record: args.record, to: None, step, about, attachments, narrower })
 }
 
 async fn ids(client: &Client, records: &[String]) -> anyhow::Result<Vec<String>> {
@@ -100,23 +144,22 @@ async fn uploads(client: &Client, files: &[PathBuf]) -> anyhow::Result<Vec<Strin
 
 async fn take(client: &Client, step: Step, output: Output) -> anyhow::Result<()> {
     let id = client.record_id(&step.record).await?;
-    let mut body = json!({ "step": step.step, "about": step.about, "attachments": step.attachments });
-    if let Some(to) = step.to {
-        body["to"] = json!(to);
-    }
-    let answer = client.post(&format!("/api/v1/requests/{id}/steps"), &body).await?;
+    let answer = client.post(&format!("/api/v1/requests/{id}/steps"), &step.body()).await?;
     output.show(&answer, || format!("{}\n", text_of(&answer["id"])))?;
     Ok(())
 }
 
-async fn ask(client: &Client, args: &AskArgs, output: Output) -> anyhow::Result<()> {
+async fn question(client: &Client, args: &AskArgs) -> anyhow::Result<Value> {
     let text = super::input(args.file.as_deref().unwrap_or(Path::new("-")))?;
     let request: Value = serde_json::from_str(&text).map_err(|e| refused("malformed", format!("no JSON: {e}")))?;
     let about = ids(client, &args.handling.about).await?;
     let handling = Handling::new(&args.to, &args.handling, about, now_s());
     let attachments = uploads(client, &args.attach).await?;
-    let envelope = serde_json::to_value(handling.envelope(&request, &attachments, args.key.as_deref()))?;
-    let answer = client.post("/api/v1/requests", &envelope).await?;
+    Ok(serde_json::to_value(handling.envelope(&request, &attachments, args.key.as_deref()))?)
+}
+
+async fn ask(client: &Client, args: &AskArgs, output: Output) -> anyhow::Result<()> {
+    let answer = client.post("/api/v1/requests", &question(client, args).await?).await?;
     output.show(&answer, || {
         let mut table = Table::new(&["request", "audience"]);
         for record in answer["records"].as_array().into_iter().flatten() {
@@ -282,7 +325,7 @@ fn officer(by: &Value) -> String {
 }
 
 /// What a step says, in one line.
-fn said(says: &Value) -> String {
+pub(super) fn said(says: &Value) -> String {
     let texts = ["text", "why", "words", "to"].map(|name| text_of(&says[name]));
     let mut said = texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
     for part in says["refused"].as_array().into_iter().flatten() {

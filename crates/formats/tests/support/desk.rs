@@ -117,6 +117,13 @@ pub(super) fn good_ones(vn: &Agency) -> Vec<Value> {
         hidden_audience: false,
         attachments: None,
         about: None,
+        target: None,
+    };
+    let of_step = Draft {
+        kind: RequestStep::KIND.into(),
+        body: taking(Taken::Closed).to_body(),
+        target: Some(RecordId(seed("a request"))),
+        ..draft.clone()
     };
     let step = DraftStep { by: officer(), step: Step::Submitted, records: None };
     let files = vec![PolicyFile { name: "evenings.cedar".into(), text: "// EXERCISE".into() }];
@@ -151,6 +158,7 @@ pub(super) fn good_ones(vn: &Agency) -> Vec<Value> {
         good("revocation of an officer", &vn.sign(home(vn), &left)),
         good("request with a copy", &vn.sign(to_both(vn), &request())),
         good("draft", &vn.sign(home(vn), &draft)),
+        good("draft of a step of a request", &vn.sign(home(vn), &of_step)),
         good("step of a draft", &vn.sign(about("a draft", home(vn)), &step)),
         good("set of policies", &vn.sign(home(vn), &policies)),
         good("summary of uses", &vn.sign(to_ru(vn), &summary(vn))),

@@ -7,18 +7,22 @@ use mufakat_exchange::{Directory, Submission};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::approval::{Approval, Decision};
 use mufakat_record::kinds::attachment::Attachment;
-use mufakat_record::kinds::draft::{DRAFT_ABOUT_MAX, DRAFT_ATTACHMENTS_MAX, Draft};
+use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::draft::{DRAFT_ABOUT_MAX, DRAFT_ATTACHMENTS_MAX, Draft, Drafted};
 use mufakat_record::kinds::draft_step::{DraftStep, Step};
 use mufakat_record::kinds::report::Report;
-use mufakat_record::{AUDIENCE_MAX, Header, RecordId, Reference, Relation, SigningKey, Verified};
+use mufakat_record::{AUDIENCE_MAX, Header, Reason, RecordId, Reference, Relation, SigningKey, Verified};
 use mufakat_store::{Queries, Sqlite};
 use mufakat_views::Rows;
 use mufakat_views::drafts::{self as view, State};
 use serde_json::Value;
 
-use super::{Caller, four_eyes, together};
+use super::four_eyes::Leaving;
+use super::requests::{self, Move, Question, Taking};
+use super::{Caller, four_eyes, may_read, together};
+use crate::follow_up::{self, Original};
 use crate::node::Node;
-use crate::share::{self, Envelope, NotShared, Shared, Together};
+use crate::share::{self, Composed, Envelope, NotShared, Shared, Together};
 use crate::writer::Fault;
 use crate::{chunks, clock};
 
@@ -32,10 +36,52 @@ pub(crate) struct Opened {
     pub(crate) record: Verified,
     /// The draft.
     pub(crate) draft: Draft,
-    /// The report that it holds.
-    pub(crate) report: Report,
+    /// What it is to become.
+    pub(crate) drafted: Drafted,
+    /// Whether that is a notice, or replaces one.
+    pub(crate) notice: bool,
     /// What became of it, as its row says.
     pub(crate) row: Value,
+}
+
+impl Opened {
+    /// What is to leave, as far as the gate asks.
+    pub(crate) fn leaving(&self) -> Leaving<'_> {
+        let draft = &self.draft;
+        let (kind, notice) = (self.drafted.kind(), self.notice);
+        Leaving { kind, to: &draft.to, handling: &draft.handling, expires: draft.expires, notice }
+    }
+
+    /// How many agencies get a copy of what others are asked.
+    pub(crate) fn copies(&self) -> usize {
+        match &self.drafted {
+            Drafted::Request(request) => request.copied.as_ref().map_or(0, Vec::len),
+            _ => 0,
+        }
+    }
+}
+
+/// What somebody wants to draft, as it would be handed in to be sent.
+#[derive(Debug, Clone)]
+pub(crate) enum Proposed {
+    /// A report.
+    Report(Box<Envelope>),
+    /// A report in the place of an earlier one.
+    Correction {
+        /// The earlier one.
+        target: RecordId,
+        /// What takes its place.
+        correction: Box<Correction>,
+    },
+    /// A request for information.
+    Request(Box<Question>),
+    /// A step in a request.
+    Step {
+        /// The request.
+        target: RecordId,
+        /// The step.
+        moved: Box<Move>,
+    },
 }
 
 type Done<T> = Result<Result<T, NotShared>, Fault>;
@@ -44,63 +90,36 @@ type Done<T> = Result<Result<T, NotShared>, Fault>;
 pub(crate) async fn write(
     node: &Arc<Node>,
     caller: &Caller,
-    envelope: Envelope,
+    proposed: Proposed,
     replaces: Option<&Opened>,
 ) -> Done<RecordId> {
     if replaces.is_some_and(|before| !may_dispose(node, caller, before)) {
         return Ok(Err(not_the_author("replaces a draft")));
     }
     let replaces = replaces.map(|before| before.record.id());
-    if let Some(id) = share::not_found(node, caller, std::slice::from_ref(&envelope)).await?.first() {
-        let why = format!("`about` names {id}, and there is no such record here");
-        return Ok(Err(NotShared::new("unknown-record", why)));
-    }
-    let mut attachments = Vec::with_capacity(envelope.attachments.len());
-    for upload in &envelope.attachments {
-        match chunks::uploaded(node, upload) {
-            Some(attachment) => attachments.push(attachment),
-            None => return Ok(Err(NotShared::new("unknown-upload", format!("there is no upload called {upload}")))),
-        }
-    }
+    let at_ms = clock::now_ms();
+    let draft = match written(node, caller, proposed, at_ms).await? {
+        Ok(draft) => draft,
+        Err(no) => return Ok(Err(no)),
+    };
+    let attachments = draft.attachments.as_deref().unwrap_or_default();
     let bounds = [
-        ("to", envelope.to.len(), AUDIENCE_MAX),
+        ("to", draft.to.len(), AUDIENCE_MAX),
         ("attachments", attachments.len(), DRAFT_ATTACHMENTS_MAX),
-        ("about", envelope.about.len(), DRAFT_ABOUT_MAX),
+        ("about", draft.about.as_ref().map_or(0, Vec::len), DRAFT_ABOUT_MAX),
     ];
     if let Some((field, _, max)) = bounds.into_iter().find(|(_, count, max)| count > max) {
         return Ok(Err(NotShared::new("oversize", format!("`{field}` has at most {max} entries"))));
     }
-    chunks::hold_for_us(node, &attachments, clock::now_s() + DRAFT_FILES_HELD_S).await?;
-    let by = caller.officer.clone();
+    chunks::hold_for_us(node, attachments, clock::now_s() + DRAFT_FILES_HELD_S).await?;
     let compose = move |node: &Node, directory: &Directory, signer: &SigningKey| {
-        directory.chain().resolve(&envelope.to).map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
-        let handling = share::handling_of(&envelope);
+        directory.chain().resolve(&draft.to).map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
         // For the agency alone, under the handling of what it is to become: who may not read that does not read this.
-        let mut header = share::header_for(
-            node,
-            directory,
-            Draft::KIND,
-            vec![node.me.clone()],
-            handling.clone(),
-            share::new_thread(),
-        );
+        let (handling, thread) = (draft.handling.clone(), share::new_thread());
+        let mut header = share::header_for(node, directory, Draft::KIND, vec![node.me.clone()], handling, thread);
+        header.issued_at = at_ms / 1000;
         header.references = replaces.iter().map(|id| Reference { relation: Relation::Corrects, record: *id }).collect();
-        // What the report lacks is told in the words in which a share would tell it.
-        share::sign(Header { kind: Report::KIND.to_owned(), ..header.clone() }, &envelope.body, signer)?;
-        let draft = Draft {
-            by: by.clone(),
-            kind: Report::KIND.to_owned(),
-            body: envelope.body.to_body(),
-            to: envelope.to.clone(),
-            handling,
-            thread: envelope.thread.unwrap_or_else(share::new_thread),
-            expires: envelope.expires,
-            hidden_audience: envelope.hidden_audience,
-            attachments: (!attachments.is_empty()).then(|| attachments.clone()),
-            about: (!envelope.about.is_empty()).then(|| envelope.about.clone()),
-        };
-        let record = share::sign(header, &draft, signer)?;
-        Ok(Together::one(record))
+        Ok(Together::one(share::sign(header, &draft, signer)?))
     };
     let fits = move |store: &Sqlite| match replaces {
         Some(id) => fits(store, &id, |state, _| {
@@ -110,6 +129,65 @@ pub(crate) async fn write(
         None => Ok(Ok(())),
     };
     one(together::submit(node, compose, fits).await)
+}
+
+/// The draft that something is, checked as it would be if it were sent, but for the gate's leave.
+async fn written(node: &Arc<Node>, caller: &Caller, proposed: Proposed, at_ms: u64) -> Done<Draft> {
+    match proposed {
+        Proposed::Report(envelope) => report(node, caller, *envelope).await,
+        Proposed::Correction { target, correction } => {
+            let notice = four_eyes::is_notice(&correction.report);
+            let original = match follow_up::original(node, target, notice).await? {
+                Ok(original) => original.record,
+                Err(no) => return Ok(Err(no)),
+            };
+            if !may_read(node, caller, &original).await? {
+                return Ok(Err(NotShared::new(Reason::NotFound.name(), "there is no such thing here")));
+            }
+            Ok(share::body_of(correction.as_ref()).map(|body| Draft {
+                by: caller.officer.clone(),
+                kind: Correction::KIND.to_owned(),
+                body,
+                to: original.header().audience.clone(),
+                handling: original.header().handling.clone(),
+                thread: original.header().thread,
+                expires: None,
+                hidden_audience: false,
+                attachments: None,
+                about: None,
+                target: Some(target),
+            }))
+        }
+        Proposed::Request(question) => Ok(requests::uploads(node, &question.attachments)
+            .and_then(|attachments| question.draft(node, &node.directory(), caller, attachments))),
+        Proposed::Step { target, moved } => {
+            let uploads = moved.attachments.clone();
+            let taking = requests::prepare(node, caller, target, *moved).await?;
+            Ok(taking.and_then(|taking| taking.draft(at_ms, caller, requests::uploads(node, &uploads)?)))
+        }
+    }
+}
+
+async fn report(node: &Arc<Node>, caller: &Caller, envelope: Envelope) -> Done<Draft> {
+    if let Some(id) = share::not_found(node, caller, std::slice::from_ref(&envelope)).await?.first() {
+        let why = format!("`about` names {id}, and there is no such record here");
+        return Ok(Err(NotShared::new("unknown-record", why)));
+    }
+    let parts =
+        share::body_of(&envelope.body).and_then(|body| Ok((body, requests::uploads(node, &envelope.attachments)?)));
+    Ok(parts.map(|(body, attachments)| Draft {
+        by: caller.officer.clone(),
+        kind: Report::KIND.to_owned(),
+        body,
+        to: envelope.to.clone(),
+        handling: share::handling_of(&envelope),
+        thread: envelope.thread.unwrap_or_else(share::new_thread),
+        expires: envelope.expires,
+        hidden_audience: envelope.hidden_audience,
+        attachments: (!attachments.is_empty()).then_some(attachments),
+        about: (!envelope.about.is_empty()).then_some(envelope.about),
+        target: None,
+    }))
 }
 
 /// Puts a draft before a second officer.
@@ -160,7 +238,7 @@ pub(crate) async fn decide(
         return Ok(Err(same_officer()));
     }
     let approving = decision == Decision::Approve;
-    let checks = match four_eyes::checks(four_eyes::questions(&opened.report), answers, approving) {
+    let checks = match four_eyes::checks(four_eyes::questions(opened.notice), answers, approving) {
         Ok(checks) => checks,
         Err((rule, why)) => return Ok(Err(NotShared::new(rule, why))),
     };
@@ -187,13 +265,20 @@ pub(crate) async fn release(node: &Arc<Node>, caller: &Caller, opened: &Opened) 
     if let Some(Err(no)) = before.map(|state| still_open(state, &opened.row)) {
         return Ok(Err(no));
     }
-    let needed = four_eyes::needed(node, &node.directory(), &envelope(opened));
+    let needed = four_eyes::needed(node, &node.directory(), opened.leaving());
     if needed && !four_eyes::is_another(caller, opened.draft.by.as_ref()) {
         return Ok(Err(same_officer()));
     }
     let is_officer = caller.officer.is_some();
     // What was approved stays so; whether it is still to be released is asked once more below.
     let second = before == Some(State::Approved);
+    if second && is_officer && !was_asked(opened) {
+        return Ok(Err(NotShared::new("wrong-state", "what it corrects became a notice since it was approved")));
+    }
+    let footing = match Footing::of(node, opened).await? {
+        Ok(footing) => footing,
+        Err(no) => return Ok(Err(no)),
+    };
     let (who, draft) = (caller.clone(), opened.clone());
     let compose = move |node: &Node, directory: &Directory, signer: &SigningKey| {
         let attachments = draft.draft.attachments.as_deref().unwrap_or_default();
@@ -201,10 +286,10 @@ pub(crate) async fn release(node: &Arc<Node>, caller: &Caller, opened: &Opened) 
             let why = "its files are no longer held here; upload them again with another draft";
             return Err(NotShared::new("attachment-gone", why));
         }
-        let mut whole = share::compose(node, &who, directory, signer, &envelope(&draft), attachments, second)?;
-        let reports = whole.records.iter().filter(|s| s.record.header().kind == Report::KIND);
-        let reports: Vec<RecordId> = reports.map(|s| s.record.id()).collect();
-        let step = DraftStep { by: who.officer.clone(), step: Step::Released, records: Some(reports) };
+        let mut whole = footing.compose(node, &who, directory, signer, &draft, second)?;
+        let records = whole.records.iter().filter(|s| s.record.header().kind == draft.drafted.kind());
+        let records: Vec<RecordId> = records.map(|s| s.record.id()).collect();
+        let step = DraftStep { by: who.officer.clone(), step: Step::Released, records: Some(records) };
         let record = share::sign(about(node, directory, DraftStep::KIND, &draft.record), &step, signer)?;
         whole.records.push(Submission { record, key: None });
         Ok(whole)
@@ -227,29 +312,101 @@ pub(crate) async fn release(node: &Arc<Node>, caller: &Caller, opened: &Opened) 
             return Ok(Err(no));
         }
     };
+    let kind = opened.drafted.kind();
     let shown = node.read(move |reader| {
         let mut shared = Vec::new();
         for id in ids {
             let record = reader.record_bytes(&id)?.and_then(|bytes| Verified::from_own_store(bytes).ok());
-            let report = record.filter(|record| record.header().kind == Report::KIND);
-            shared.extend(report.map(|report| Shared { id, audience: report.header().audience.clone() }));
+            let released = record.filter(|record| record.header().kind == kind);
+            shared.extend(released.map(|released| Shared { id, audience: released.header().audience.clone() }));
         }
         Ok(shared)
     });
     Ok(Ok(shown.await?))
 }
 
+/// Whether the second officer was asked all that is asked now: a report that is to be corrected may have become a notice since.
+fn was_asked(opened: &Opened) -> bool {
+    let last = opened.row["decisions"].as_array().and_then(|decisions| decisions.last());
+    let answered = last.and_then(|decision| decision["checks"].as_u64()).unwrap_or_default();
+    answered >= four_eyes::questions(opened.notice).len() as u64
+}
+
+/// What a draft rests on besides itself, as that stands when it is released.
+enum Footing {
+    /// Nothing.
+    Itself,
+    /// The record that it corrects.
+    Original(Original),
+    /// What became of the request in which it is a step.
+    Taking(Taking),
+}
+
+impl Footing {
+    async fn of(node: &Arc<Node>, opened: &Opened) -> Done<Self> {
+        Ok(match (&opened.drafted, opened.draft.target) {
+            (Drafted::Correction(_), Some(target)) => {
+                follow_up::original(node, target, opened.notice).await?.map(Self::Original)
+            }
+            (Drafted::Step(step), _) => Taking::of(node, &opened.draft, step).await?.map(Self::Taking),
+            _ => Ok(Self::Itself),
+        })
+    }
+
+    /// Makes the records of a draft as they would be made without one.
+    fn compose(
+        &self,
+        node: &Node,
+        caller: &Caller,
+        directory: &Directory,
+        signer: &SigningKey,
+        opened: &Opened,
+        second: bool,
+    ) -> Composed {
+        let draft = &opened.draft;
+        let attachments = draft.attachments.as_deref().unwrap_or_default();
+        match (&opened.drafted, self) {
+            (Drafted::Report(report), _) => {
+                share::compose(node, caller, directory, signer, &envelope(draft, report), attachments, second)
+            }
+            (Drafted::Request(request), _) => {
+                let question = Question::of(draft, request);
+                requests::compose(node, caller, directory, signer, &question, attachments, second)
+            }
+            (Drafted::Correction(correction), Self::Original(original)) => {
+                let (corrects, body) = (Relation::Corrects, correction.as_ref());
+                follow_up::compose(node, caller, directory, signer, original, corrects, body, second)
+            }
+            (Drafted::Step(_), Self::Taking(taking)) => {
+                requests::compose_step(node, caller, directory, signer, taking, attachments, second)
+            }
+            // `of` gives each of these two its footing, or an error.
+            (Drafted::Correction(_) | Drafted::Step(_), _) => Err(Reason::Malformed.into()),
+        }
+    }
+}
+
 /// A draft, if there is one with this id.
 pub(crate) async fn open(node: &Arc<Node>, id: RecordId) -> Result<Option<Opened>, Fault> {
-    node.read(move |reader| {
+    let found = node.read(move |reader| {
         let Some(bytes) = reader.record_bytes(&id)? else { return Ok(None) };
         let Some(record) = Verified::from_own_store(bytes).ok() else { return Ok(None) };
         let Ok(draft) = Draft::from_body(record.header(), record.body()) else { return Ok(None) };
-        let Some(report) = draft.report(record.header()) else { return Ok(None) };
+        let Some(drafted) = draft.drafted(record.header()) else { return Ok(None) };
         let row = row(reader, &id)?;
-        Ok(row.map(|row| Opened { record, draft, report, row }))
-    })
-    .await
+        Ok(row.map(|row| (record, draft, drafted, row)))
+    });
+    let Some((record, draft, drafted, row)) = found.await? else { return Ok(None) };
+    let mut notice = match &drafted {
+        Drafted::Report(report) => four_eyes::is_notice(report),
+        Drafted::Correction(correction) => four_eyes::is_notice(&correction.report),
+        Drafted::Request(_) | Drafted::Step(_) => false,
+    };
+    if let (Drafted::Correction(_), Some(target)) = (&drafted, draft.target) {
+        // What was taken back since is corrected no more, and its draft is still shown.
+        notice = follow_up::original(node, target, notice).await?.map_or(notice, |original| original.notice);
+    }
+    Ok(Some(Opened { record, draft, drafted, notice, row }))
 }
 
 fn row(rows: &impl Rows, id: &RecordId) -> Result<Option<Value>, mufakat_store::Error> {
@@ -296,9 +453,8 @@ fn about(node: &Node, directory: &Directory, kind: &str, draft: &Verified) -> He
     Header { references: vec![Reference { relation: Relation::About, record: draft.id() }], ..header }
 }
 
-/// The envelope that a draft would have been.
-pub(crate) fn envelope(opened: &Opened) -> Envelope {
-    let draft = &opened.draft;
+/// The envelope that a draft of a report would have been.
+fn envelope(draft: &Draft, report: &Report) -> Envelope {
     let handling = draft.handling.clone();
     Envelope {
         to: draft.to.clone(),
@@ -315,7 +471,7 @@ pub(crate) fn envelope(opened: &Opened) -> Envelope {
         thread: Some(draft.thread),
         about: draft.about.clone().unwrap_or_default(),
         key: None,
-        body: opened.report.clone(),
+        body: report.clone(),
     }
 }
 

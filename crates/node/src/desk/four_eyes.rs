@@ -6,14 +6,15 @@
 use mufakat_exchange::Directory;
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::approval::Check;
+use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::kinds::report::{Report, ReportType};
-use mufakat_record::{Act, Code, How, OfficerId, Tlp};
+use mufakat_record::{Act, AgencyId, Code, Handling, How, OfficerId, Tlp};
 
 use super::{Caller, Via};
 use crate::clock;
 use crate::gate::{Action, Request};
 use crate::node::Node;
-use crate::share::{self, Envelope};
+use crate::share::Envelope;
 
 /// The rule of the gate that demands a second officer.
 pub(crate) const RULE: &str = "four-eyes";
@@ -23,31 +24,64 @@ pub(crate) fn is_notice(report: &Report) -> bool {
     report.report_type == ReportType::Notice
 }
 
+/// What is to leave, as far as the gate asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leaving<'a> {
+    /// Its kind.
+    pub(crate) kind: &'a str,
+    /// The agencies, parties and forums that are to get it.
+    pub(crate) to: &'a [AgencyId],
+    /// Its handling.
+    pub(crate) handling: &'a Handling,
+    /// Its expiry, in seconds since 1970.
+    pub(crate) expires: Option<u64>,
+    /// Whether it is a notice, or replaces one.
+    pub(crate) notice: bool,
+}
+
+impl<'a> Leaving<'a> {
+    /// What an envelope says; `handling` is its own.
+    pub(crate) fn of(envelope: &'a Envelope, handling: &'a Handling) -> Self {
+        let notice = is_notice(&envelope.body);
+        Self { kind: Report::KIND, to: &envelope.to, handling, expires: envelope.expires, notice }
+    }
+
+    /// The question whether a caller may release it to those whom its names mean.
+    pub(crate) fn request(
+        self,
+        node: &'a Node,
+        caller: &'a Caller,
+        register: &'a RegisterVersion,
+        audience: &'a [AgencyId],
+        second: bool,
+    ) -> Request<'a> {
+        Request {
+            caller,
+            action: Action::Release { named: self.to },
+            kind: self.kind,
+            handling: self.handling,
+            audience,
+            author: &node.me,
+            expires: self.expires,
+            permitted_to: &[],
+            notice: self.notice,
+            second,
+            me: &node.me,
+            register,
+            now_s: clock::now_s(),
+        }
+    }
+}
+
 /// Whether an officer needs a second one to release this: whether the gate would refuse it to any officer for that reason.
-pub(crate) fn needed(node: &Node, directory: &Directory, envelope: &Envelope) -> bool {
-    let register = directory.chain().current();
+pub(crate) fn needed(node: &Node, directory: &Directory, leaving: Leaving<'_>) -> bool {
     // A name that nobody has is refused by a share in its own words.
-    let Ok(mut audience) = directory.chain().resolve(&envelope.to) else { return false };
+    let Ok(mut audience) = directory.chain().resolve(leaving.to) else { return false };
     audience.retain(|to| *to != node.me);
-    let handling = share::handling_of(envelope);
     // An officer with every role, cleared for everything, for any purpose: what is refused to this one is refused to all.
     let any_officer = Caller { officer: "any-officer".parse().ok(), via: Via::Session, ..Caller::operator() };
-    let decision = node.gate.decide(&Request {
-        caller: &any_officer,
-        action: Action::Release { named: &envelope.to },
-        kind: Report::KIND,
-        handling: &handling,
-        audience: &audience,
-        author: &node.me,
-        expires: envelope.expires,
-        permitted_to: &[],
-        notice: is_notice(&envelope.body),
-        second: false,
-        me: &node.me,
-        register,
-        now_s: clock::now_s(),
-    });
-    decision.rule == RULE
+    let request = leaving.request(node, &any_officer, directory.chain().current(), &audience, false);
+    node.gate.decide(&request).rule == RULE
 }
 
 /// What the ledger says of a release beside the policy's hash: by which officer, and where the agency itself did without the
@@ -56,7 +90,7 @@ pub(crate) fn released(
     node: &Node,
     caller: &Caller,
     directory: &Directory,
-    envelope: &Envelope,
+    leaving: Leaving<'_>,
     second: bool,
 ) -> Option<Act> {
     let act = || caller.act(How::Release, node.gate.hash());
@@ -64,9 +98,9 @@ pub(crate) fn released(
         return Some(Act { note: second.then(|| format!("{RULE}: approved")), ..act() });
     }
     // Asked only where the default rules demand one: everything that programs share by the thousand passes here.
-    let narrow =
-        envelope.tlp == Tlp::Red || envelope.codes.iter().any(|code| *code != Code::H0) || is_notice(&envelope.body);
-    let alone = narrow && !second && needed(node, directory, envelope);
+    let mut codes = leaving.handling.codes.iter().flatten();
+    let narrow = leaving.handling.tlp == Tlp::Red || codes.any(|code| *code != Code::H0) || leaving.notice;
+    let alone = narrow && !second && needed(node, directory, leaving);
     alone.then(|| Act { note: Some(format!("{RULE}: at the socket")), ..act() })
 }
 
@@ -119,9 +153,9 @@ pub(crate) const QUESTIONS: [Question; 4] = [
     },
 ];
 
-/// What the second officer is asked.
-pub(crate) fn questions(report: &Report) -> &'static [Question] {
-    if is_notice(report) { &QUESTIONS } else { &[] }
+/// What the second officer is asked of what is a notice, and of what is not.
+pub(crate) fn questions(notice: bool) -> &'static [Question] {
+    if notice { &QUESTIONS } else { &[] }
 }
 
 /// The answers in the order of the questions and in their words. An error names what is wrong; `approving` demands every answer,

@@ -1,14 +1,12 @@
 //! What a release would do, before anything of it leaves: who will be able to read it, who will not, and by which rule.
 
 use mufakat_exchange::Directory;
-use mufakat_record::kinds::Body;
-use mufakat_record::kinds::report::Report;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::four_eyes::Leaving;
 use super::{Caller, four_eyes};
-use crate::clock;
-use crate::gate::{self, Action, Preview, Request};
+use crate::gate::{self, Preview};
 use crate::node::Node;
 use crate::share::{self, Envelope, NotShared};
 
@@ -23,36 +21,37 @@ pub(crate) struct Previewed {
     records: usize,
 }
 
-/// Who will be able to read what an envelope says, who will not, and why.
+/// Who will be able to read what is to leave, who will not, and why. Where each recipient is to get a record of its own, `apart`
+/// says how many get a copy of each.
 pub(crate) fn preview(
+    node: &Node,
+    caller: &Caller,
+    directory: &Directory,
+    leaving: Leaving<'_>,
+    apart: Option<usize>,
+) -> Result<Previewed, NotShared> {
+    let chain = directory.chain();
+    let mut audience = chain.resolve(leaving.to).map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
+    audience.retain(|to| *to != node.me);
+    let request = leaving.request(node, caller, chain.current(), &audience, true);
+    Ok(Previewed {
+        preview: gate::preview(&node.gate.policies(), &request),
+        four_eyes: four_eyes::needed(node, directory, leaving),
+        records: apart.map_or(1, |copies| audience.len().saturating_sub(copies)),
+    })
+}
+
+/// The same for an envelope that nobody has kept.
+pub(crate) fn of_envelope(
     node: &Node,
     caller: &Caller,
     directory: &Directory,
     envelope: &Envelope,
 ) -> Result<Previewed, NotShared> {
-    let chain = directory.chain();
-    let mut audience = chain.resolve(&envelope.to).map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
-    audience.retain(|to| *to != node.me);
     let handling = share::handling_of(envelope);
+    let named = directory.chain().resolve(&envelope.to);
+    let audience = named.map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
     share::check_handling(&handling, &audience, &node.me)?;
-    let request = Request {
-        caller,
-        action: Action::Release { named: &envelope.to },
-        kind: Report::KIND,
-        handling: &handling,
-        audience: &audience,
-        author: &node.me,
-        expires: envelope.expires,
-        permitted_to: &[],
-        notice: four_eyes::is_notice(&envelope.body),
-        second: true,
-        me: &node.me,
-        register: chain.current(),
-        now_s: clock::now_s(),
-    };
-    Ok(Previewed {
-        preview: gate::preview(&node.gate.policies(), &request),
-        four_eyes: four_eyes::needed(node, directory, envelope),
-        records: if envelope.hidden_audience { audience.len() } else { 1 },
-    })
+    let apart = envelope.hidden_audience.then_some(0);
+    preview(node, caller, directory, Leaving::of(envelope, &handling), apart)
 }

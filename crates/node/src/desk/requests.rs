@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mufakat_exchange::{Directory, Facts, Submission};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
+use mufakat_record::kinds::draft::Draft;
 use mufakat_record::kinds::request::{By, Request};
 use mufakat_record::kinds::request_step::{Ground, RequestStep, Step};
 use mufakat_record::{
@@ -17,12 +18,12 @@ use mufakat_views::{Row, Rows};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{Caller, may_read};
-use crate::gate::{self, Action};
+use super::four_eyes::Leaving;
+use super::{Caller, four_eyes, may_read};
 use crate::node::Node;
 use crate::share::{
-    Composed, NotShared, Outcome, Together, ascending, check_handling, for_one, header_for, key_of, new_thread,
-    note_refusal, sign, sub_key, submit_signed,
+    Composed, NotShared, Outcome, Together, ascending, body_of, check_handling, for_one, header_for, key_of,
+    new_thread, note_refusal, sign, sub_key, submit_signed,
 };
 use crate::writer::Fault;
 use crate::{chunks, clock};
@@ -62,7 +63,7 @@ pub(crate) struct Question {
     hidden_audience: bool,
     /// Uploads that go with it.
     #[serde(default)]
-    attachments: Vec<String>,
+    pub(super) attachments: Vec<String>,
     /// The matter that it belongs to; a new one when absent.
     #[serde(default)]
     thread: Option<ThreadId>,
@@ -71,9 +72,79 @@ pub(crate) struct Question {
     about: Vec<RecordId>,
     /// What the submitter calls it: the same key is carried out once.
     #[serde(default)]
-    key: Option<String>,
+    pub(crate) key: Option<String>,
     /// The request.
     body: Request,
+}
+
+impl Question {
+    /// With what the node fills in: who asks, and who has a copy.
+    fn filled(mut self, node: &Node, directory: &Directory, caller: &Caller) -> Result<Self, NotShared> {
+        let chain = directory.chain();
+        let asked = chain.resolve(&self.to).map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
+        // The single point of contact has a copy, unless it is asked itself or a sensitive case forbids it (Directive (EU)
+        // 2023/977, article 4(1)).
+        let contact = node.config.desk.single_point_of_contact.clone().filter(|contact| {
+            *contact != node.me
+                && !asked.contains(contact)
+                && chain.member(contact).is_some()
+                && self.body.not_copied.is_none()
+        });
+        self.body.by = by(caller);
+        self.body.copied = contact.map(|contact| vec![contact]);
+        Ok(self)
+    }
+
+    /// The draft that it is, filled in.
+    pub(super) fn draft(
+        self,
+        node: &Node,
+        directory: &Directory,
+        caller: &Caller,
+        attachments: Vec<Attachment>,
+    ) -> Result<Draft, NotShared> {
+        let asked = self.filled(node, directory, caller)?;
+        let handling = handling_of(&asked);
+        let to: Vec<AgencyId> = asked.to.iter().chain(asked.body.copied.iter().flatten()).cloned().collect();
+        let named = directory.chain().resolve(&to);
+        let audience = named.map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
+        check_handling(&handling, &audience, &node.me)?;
+        Ok(Draft {
+            by: caller.officer.clone(),
+            kind: Request::KIND.to_owned(),
+            body: body_of(&asked.body)?,
+            to,
+            handling,
+            thread: asked.thread.unwrap_or_else(new_thread),
+            expires: asked.expires,
+            hidden_audience: asked.hidden_audience,
+            attachments: (!attachments.is_empty()).then_some(attachments),
+            about: (!asked.about.is_empty()).then_some(asked.about),
+            target: None,
+        })
+    }
+
+    /// What a draft of a request asks.
+    pub(super) fn of(draft: &Draft, body: &Request) -> Self {
+        let (handling, copied) = (draft.handling.clone(), body.copied.clone().unwrap_or_default());
+        Self {
+            to: draft.to.iter().filter(|to| !copied.contains(to)).cloned().collect(),
+            tlp: handling.tlp,
+            codes: handling.codes.unwrap_or_default(),
+            purposes: handling.purposes.unwrap_or_default(),
+            orcon: handling.orcon == Some(true),
+            caveat: handling.caveat,
+            eyes: handling.eyes.unwrap_or_default(),
+            review: handling.review,
+            expires: draft.expires,
+            hidden_audience: draft.hidden_audience,
+            attachments: Vec::new(),
+            thread: Some(draft.thread),
+            about: draft.about.clone().unwrap_or_default(),
+            key: None,
+            body: body.clone(),
+        }
+    }
 }
 
 /// A step as it is handed in.
@@ -110,10 +181,10 @@ pub(crate) struct Move {
     about: Vec<RecordId>,
     /// Uploads that go with it.
     #[serde(default)]
-    attachments: Vec<String>,
+    pub(super) attachments: Vec<String>,
     /// What the submitter calls it: the same key is carried out once.
     #[serde(default)]
-    key: Option<String>,
+    pub(crate) key: Option<String>,
 }
 
 impl Move {
@@ -148,7 +219,8 @@ pub(crate) async fn ask(node: &Arc<Node>, caller: &Caller, question: Question) -
     };
     let who = caller.clone();
     let outcome = one(submit_signed(node, move |node, directory, signer| {
-        vec![compose(node, &who, directory, signer, &question, &attachments)]
+        let filled = question.clone().filled(node, directory, &who);
+        vec![filled.and_then(|filled| compose(node, &who, directory, signer, &filled, &attachments, false))]
     }))
     .await?;
     if let Err(no) = &outcome {
@@ -161,7 +233,7 @@ async fn one(outcomes: impl Future<Output = Result<Vec<Outcome>, Fault>>) -> Res
     Ok(outcomes.await?.into_iter().next().unwrap_or_else(|| Err(Reason::Malformed.into())))
 }
 
-fn uploads(node: &Node, names: &[String]) -> Result<Vec<Attachment>, NotShared> {
+pub(super) fn uploads(node: &Node, names: &[String]) -> Result<Vec<Attachment>, NotShared> {
     let find = |name: &String| {
         let missing = || NotShared::new("unknown-upload", format!("there is no upload called {name}"));
         chunks::uploaded(node, name).ok_or_else(missing)
@@ -187,14 +259,16 @@ fn handling_of(question: &Question) -> Handling {
     }
 }
 
-/// Makes the records of one request: attachments, the request, and one set for each agency if none is to learn of the others.
-fn compose(
+/// Makes the records of one request that is filled in: attachments, the request, and one set for each agency if none is to learn
+/// of the others. `second` says whether a second officer approved it.
+pub(super) fn compose(
     node: &Node,
     caller: &Caller,
     directory: &Directory,
     signer: &SigningKey,
     question: &Question,
     attachments: &[Attachment],
+    second: bool,
 ) -> Composed {
     let chain = directory.chain();
     let mut asked = chain.resolve(&question.to).map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
@@ -202,21 +276,18 @@ fn compose(
     if asked.is_empty() {
         return Err(NotShared::new(Reason::EmptyAudience.name(), "nobody but this agency itself is named"));
     }
-    let mut body = question.body.clone();
-    body.by = by(caller);
-    // The single point of contact has a copy, unless it is asked itself or a sensitive case forbids it (Directive (EU)
-    // 2023/977, article 4(1)).
-    let contact = node.config.desk.single_point_of_contact.clone().filter(|contact| {
-        *contact != node.me && !asked.contains(contact) && chain.member(contact).is_some() && body.not_copied.is_none()
-    });
-    body.copied = contact.clone().map(|contact| vec![contact]);
-    let named: Vec<AgencyId> = question.to.iter().cloned().chain(contact.clone()).collect();
+    let body = &question.body;
+    let copied = body.copied.as_deref().unwrap_or_default();
+    let named: Vec<AgencyId> = question.to.iter().chain(copied).cloned().collect();
     let with_contact = |mut audience: Vec<AgencyId>| {
-        audience.extend(contact.clone());
+        audience.extend_from_slice(copied);
         audience.sort();
+        audience.dedup();
         audience
     };
     let all_handling = handling_of(question);
+    let expires = question.expires;
+    let leaving = Leaving { kind: Request::KIND, to: &named, handling: &all_handling, expires, notice: false };
     check_handling(&all_handling, &with_contact(asked.clone()), &node.me)?;
     let audiences: Vec<_> = if question.hidden_audience {
         asked.into_iter().map(|one| with_contact(vec![one])).collect()
@@ -232,47 +303,30 @@ fn compose(
             handling = for_one(handling, &audience, &node.me);
         }
         let header = header_for(node, directory, Request::KIND, audience, handling, thread);
-        let header = Header { expires: question.expires, ..header };
+        let header = Header { expires, ..header };
+        let register = chain.current();
+        let leaving = Leaving { handling: &header.handling, ..leaving };
+        let decision = node.gate.decide(&leaving.request(node, caller, register, &header.audience, second));
+        if !decision.allow {
+            return Err(NotShared::new(decision.rule, decision.why));
+        }
         let key = key.map(|key| (key, number));
-        submissions.extend(signed(
-            node,
-            caller,
-            directory,
-            signer,
-            &named,
-            header,
-            &body,
-            &question.about,
-            attachments,
-            key,
-        )?);
+        submissions.extend(signed(header, body, &question.about, attachments, key, signer)?);
     }
     // The request stands first in what is told of it.
     submissions.reverse();
-    Ok(Together::by(node, caller, submissions))
+    Ok(Together::released(submissions, four_eyes::released(node, caller, directory, leaving, second)))
 }
 
-/// The records of one set, let through by the gate: attachments first, then what carries them.
-#[allow(clippy::too_many_arguments)]
+/// The records of one set: attachments first, then what carries them.
 fn signed<B: Body>(
-    node: &Node,
-    caller: &Caller,
-    directory: &Directory,
-    signer: &SigningKey,
-    named: &[AgencyId],
     header: Header,
     body: &B,
     about: &[RecordId],
     attachments: &[Attachment],
     key: Option<([u8; 32], usize)>,
+    signer: &SigningKey,
 ) -> Result<Vec<Submission>, NotShared> {
-    let register = directory.chain().current();
-    let release = Action::Release { named };
-    let decision =
-        node.gate.decide(&gate::Request::about(caller, &header, release, &node.me, register, clock::now_s()));
-    if !decision.allow {
-        return Err(NotShared::new(decision.rule, decision.why));
-    }
     let mut submissions = Vec::new();
     let mut references = header.references.clone();
     references.extend(about.iter().map(|id| Reference { relation: Relation::About, record: *id }));
@@ -289,15 +343,58 @@ fn signed<B: Body>(
     Ok(submissions)
 }
 
-/// Why a step cannot be taken.
-#[derive(Debug)]
-pub(crate) enum NoStep {
-    /// There is no such request, or none that is for this agency.
-    NotFound,
-    /// It does not go with what became of the request.
-    OutOfTurn(&'static str, String),
-    /// It would not be shared.
-    NotShared(NotShared),
+/// A step with all that it takes to make its record.
+#[derive(Debug, Clone)]
+pub(super) struct Taking {
+    /// The request.
+    request: RecordId,
+    thread: ThreadId,
+    handling: Handling,
+    /// The agencies to which it goes.
+    partners: Vec<AgencyId>,
+    by: By,
+    step: Step,
+    about: Vec<RecordId>,
+    key: Option<[u8; 32]>,
+}
+
+impl Taking {
+    /// The draft that it is at an instant.
+    pub(super) fn draft(self, at_ms: u64, caller: &Caller, attachments: Vec<Attachment>) -> Result<Draft, NotShared> {
+        Ok(Draft {
+            by: caller.officer.clone(),
+            kind: RequestStep::KIND.to_owned(),
+            body: body_of(&RequestStep { at_ms, by: Some(self.by), step: self.step })?,
+            to: self.partners,
+            handling: self.handling,
+            thread: self.thread,
+            expires: None,
+            hidden_audience: false,
+            attachments: (!attachments.is_empty()).then_some(attachments),
+            about: (!self.about.is_empty()).then_some(self.about),
+            target: Some(self.request),
+        })
+    }
+
+    /// What a draft of a step does, if it still fits what became of the request, for those of its recipients whom it fits.
+    pub(super) async fn of(
+        node: &Arc<Node>,
+        draft: &Draft,
+        said: &RequestStep,
+    ) -> Result<Result<Self, NotShared>, Fault> {
+        let Some(request) = draft.target else { return Ok(Err(no_request())) };
+        let Some((_, rows)) = find(node, request).await? else { return Ok(Err(no_request())) };
+        Ok(addressees(&rows, &draft.to, &said.step).map(|partners| Self {
+            request,
+            thread: draft.thread,
+            handling: draft.handling.clone(),
+            partners,
+            by: said.by.clone().unwrap_or_default(),
+            step: said.step.clone(),
+            about: draft.about.clone().unwrap_or_default(),
+            key: None,
+        }))
+    }
 }
 
 /// Takes a step in a request that this agency asks or is asked.
@@ -306,55 +403,101 @@ pub(crate) async fn take(
     caller: &Caller,
     id: RecordId,
     moved: Move,
-) -> Result<Result<RecordId, NoStep>, Fault> {
-    let Some((request, rows)) = find(node, id).await? else { return Ok(Err(NoStep::NotFound)) };
-    // Where a request stands is told to those who may read it.
-    if !may_read(node, caller, &request).await? {
-        return Ok(Err(NoStep::NotFound));
-    }
-    let key = match key_of(caller, "take_request_step", Some(&id), moved.key.as_deref()) {
-        Ok(key) => key.map(|key| (key, 0)),
-        Err(no) => return Ok(Err(NoStep::NotShared(no))),
-    };
-    // A step that was taken before under its key goes where it went, and no longer fits what became of the request since.
-    let before = match key {
-        Some((key, number)) => taken(node, sub_key(key, number, 0)).await?,
-        None => None,
-    };
-    let partners = match before.map_or_else(|| addressees(&rows, &moved), |step| Ok(step.header().audience.clone())) {
-        Ok(partners) => partners,
+) -> Result<Result<RecordId, NotShared>, Fault> {
+    let attachments = moved.attachments.clone();
+    let taking = match prepare(node, caller, id, moved).await? {
+        Ok(taking) => taking,
         Err(no) => return Ok(Err(no)),
     };
-    let attachments = match uploads(node, &moved.attachments) {
+    let attachments = match uploads(node, &attachments) {
         Ok(attachments) => attachments,
-        Err(missing) => return Ok(Err(NoStep::NotShared(missing))),
+        Err(missing) => return Ok(Err(missing)),
     };
     let who = caller.clone();
     let outcome = one(submit_signed(node, move |node, directory, signer| {
-        let compose = || {
-            let at_ms = clock::now_ms();
-            let mut audience = partners.clone();
-            audience.retain(|to| directory.chain().member(to).is_some());
-            let handling = moved.handling(&request.header().handling, &audience, &node.me)?;
-            let header = header_for(node, directory, RequestStep::KIND, audience, handling, request.header().thread);
-            let references = vec![Reference { relation: Relation::Answers, record: id }];
-            let header = Header { issued_at: at_ms / 1000, references, ..header };
-            let body = RequestStep { at_ms, by: Some(by(&who)), step: moved.step.clone() };
-            let mut submissions =
-                signed(node, &who, directory, signer, &partners, header, &body, &moved.about, &attachments, key)?;
-            submissions.reverse();
-            Ok(Together::by(node, &who, submissions))
-        };
-        vec![compose()]
+        vec![compose_step(node, &who, directory, signer, &taking, &attachments, false)]
     }))
     .await?;
-    Ok(match outcome {
-        Ok(shared) => shared.first().map(|shared| shared.id).ok_or(NoStep::NotShared(Reason::Malformed.into())),
-        Err(no) => {
-            note_refusal(node, caller, Some(id), &no).await?;
-            Err(NoStep::NotShared(no))
-        }
-    })
+    if let Err(no) = &outcome {
+        note_refusal(node, caller, Some(id), no).await?;
+    }
+    Ok(outcome.and_then(|shared| shared.first().map(|shared| shared.id).ok_or_else(|| Reason::Malformed.into())))
+}
+
+/// Looks up what a step rests on: the request, which the caller may read, and who is to get the step.
+pub(super) async fn prepare(
+    node: &Arc<Node>,
+    caller: &Caller,
+    id: RecordId,
+    moved: Move,
+) -> Result<Result<Taking, NotShared>, Fault> {
+    let Some((request, rows)) = find(node, id).await? else { return Ok(Err(no_request())) };
+    // Where a request stands is told to those who may read it.
+    if !may_read(node, caller, &request).await? {
+        return Ok(Err(no_request()));
+    }
+    let key = match key_of(caller, "take_request_step", Some(&id), moved.key.as_deref()) {
+        Ok(key) => key,
+        Err(no) => return Ok(Err(no)),
+    };
+    // A step that was taken before under its key goes where it went, and no longer fits what became of the request since.
+    let before = match key {
+        Some(key) => taken(node, sub_key(key, 0, 0)).await?,
+        None => None,
+    };
+    let fitting = || {
+        let partners = match before {
+            Some(step) => step.header().audience.clone(),
+            None => addressees(&rows, moved.to.as_slice(), &moved.step)?,
+        };
+        let header = request.header();
+        Ok(Taking {
+            request: id,
+            thread: header.thread,
+            handling: moved.handling(&header.handling, &partners, &node.me)?,
+            partners,
+            by: by(caller),
+            step: moved.step,
+            about: moved.about,
+            key,
+        })
+    };
+    Ok(fitting())
+}
+
+/// Makes the records of a step: attachments and the step. `second` says whether a second officer approved it.
+pub(super) fn compose_step(
+    node: &Node,
+    caller: &Caller,
+    directory: &Directory,
+    signer: &SigningKey,
+    taking: &Taking,
+    attachments: &[Attachment],
+    second: bool,
+) -> Composed {
+    let (to, handling) = (&taking.partners, &taking.handling);
+    let mut audience = to.clone();
+    audience.retain(|to| directory.chain().member(to).is_some());
+    let leaving = Leaving { kind: RequestStep::KIND, to, handling, expires: None, notice: false };
+    let register = directory.chain().current();
+    let decision = node.gate.decide(&leaving.request(node, caller, register, &audience, second));
+    if !decision.allow {
+        return Err(NotShared::new(decision.rule, decision.why));
+    }
+    let at_ms = clock::now_ms();
+    let header = header_for(node, directory, RequestStep::KIND, audience, handling.clone(), taking.thread);
+    let references = vec![Reference { relation: Relation::Answers, record: taking.request }];
+    let header = Header { issued_at: at_ms / 1000, references, ..header };
+    let body = RequestStep { at_ms, by: Some(taking.by.clone()), step: taking.step.clone() };
+    let key = taking.key.map(|key| (key, 0));
+    let mut submissions = signed(header, &body, &taking.about, attachments, key, signer)?;
+    // The step stands first in what is told of it.
+    submissions.reverse();
+    Ok(Together::released(submissions, four_eyes::released(node, caller, directory, leaving, second)))
+}
+
+fn no_request() -> NotShared {
+    NotShared::new(Reason::NotFound.name(), "there is no such thing here")
 }
 
 /// The record that was submitted under a key.
@@ -380,14 +523,13 @@ async fn find(node: &Arc<Node>, id: RecordId) -> Result<Option<(Verified, Vec<En
     .await
 }
 
-/// The agencies to which a step goes: those of whose rows it fits.
-fn addressees(rows: &[Entry], moved: &Move) -> Result<Vec<AgencyId>, NoStep> {
-    let no = |reason, why: String| Err(NoStep::OutOfTurn(reason, why));
-    let step = &moved.step;
+/// The agencies to which a step goes: those of whose rows it fits, among those that are named if any is.
+fn addressees(rows: &[Entry], to: &[AgencyId], step: &Step) -> Result<Vec<AgencyId>, NotShared> {
+    let no = |reason, why: String| Err(NotShared::new(reason, why));
     if matches!(step, Step::Received { .. }) {
         return no("not-yours", "`received` is said by the node itself".to_owned());
     }
-    let wanted: Vec<_> = rows.iter().filter(|row| moved.to.as_ref().is_none_or(|to| row.partner == *to)).collect();
+    let wanted: Vec<_> = rows.iter().filter(|row| to.is_empty() || to.contains(&row.partner)).collect();
     let Some(first) = wanted.first() else {
         return no("not-a-side", "the agency in `to` is neither asked nor asks here".to_owned());
     };

@@ -1,13 +1,14 @@
 //! `correction`: the author replaces the body of an earlier report; every recipient answers with what it did.
 
 use minicbor::{Decode, Encode};
+use serde::Serialize;
 
 use super::report::Report;
 use super::{Body, refers_once};
 use crate::{Header, Relation};
 
 /// A correction. The record that it corrects stands in the header's references.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
 #[cbor(map)]
 pub struct Correction {
     /// Why, in the author's words.

@@ -43,7 +43,7 @@ pub struct DraftStep {
     /// What.
     #[n(2)]
     pub step: Step,
-    /// The records that it became, one for each recipient if the audience is hidden; for a release, and only for one. Its
+    /// The records of its kind that it became, one for each recipient if the audience is hidden; for a release, and only for one. Its
     /// attachments stand in their references.
     #[n(3)]
     pub records: Option<Vec<RecordId>>,

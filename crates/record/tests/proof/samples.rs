@@ -239,6 +239,7 @@ pub(crate) fn draft() -> DraftBody {
         hidden_audience: true,
         attachments: Some(vec![attachment()]),
         about: Some(vec![RecordId([7; 32])]),
+        target: None,
     }
 }
 

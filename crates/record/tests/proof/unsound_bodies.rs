@@ -381,6 +381,31 @@ fn drafts() {
     check(false, &|d| d.attachments = Some(vec![Attachment { name: "../EXERCISE".to_owned(), ..attachment() }]));
     check(false, &|d| d.about = Some(vec![RecordId([1; 32]); DRAFT_ABOUT_MAX + 1]));
     check(false, &|d| d.about = Some(Vec::new()));
+    // What refers to something else says to what, and nothing else does.
+    check(false, &|d| d.target = Some(RecordId([1; 32])));
+    let target = Some(RecordId([1; 32]));
+    let others: [(&str, Vec<u8>, Option<RecordId>); 3] = [
+        (Correction::KIND, Correction { reason: String::new(), report: report() }.to_body(), target),
+        (Request::KIND, Request { copied: None, ..request() }.to_body(), None),
+        (RequestStep::KIND, request_step(Says::Closed).to_body(), target),
+    ];
+    for (kind, body, target) in others {
+        let become_it = |d: &mut DraftBody| (d.kind, d.body, d.target) = (kind.to_owned(), body.clone(), target);
+        check(true, &become_it);
+        let other = target.is_none().then_some(RecordId([1; 32]));
+        check(false, &|d| {
+            become_it(d);
+            d.target = other;
+        });
+        check(false, &|d| {
+            become_it(d);
+            d.kind = Report::KIND.to_owned();
+        });
+    }
+    // Somebody is asked: a copy goes to one of those whom it is for, and not to all of them.
+    let asked = |copied: &[&str]| Request { copied: Some(copied.iter().map(|a| agency(a)).collect()), ..request() };
+    check(true, &|d| (d.kind, d.body) = (Request::KIND.to_owned(), asked(&["id"]).to_body()));
+    check(false, &|d| (d.kind, d.body) = (Request::KIND.to_owned(), asked(&["id", "ru-police"]).to_body()));
 }
 
 #[test]

@@ -27,8 +27,11 @@ pub(super) fn written(
         facets.push(("by", by.to_string()));
         body["by"] = json!(by);
     }
-    if let Some(report) = draft.report(record.header()) {
-        body["title"] = report.title.into();
+    if let Some(drafted) = draft.drafted(record.header()) {
+        body["title"] = drafted.title().into();
+    }
+    if let Some(target) = &draft.target {
+        body["target"] = json!(target);
     }
     if let Some(codes) = &draft.handling.codes {
         body["codes"] = json!(codes);
@@ -81,6 +84,7 @@ pub(super) fn decided(
     advance(record, state, rows, |body| {
         let mut said = json!({
             "by": approval.by, "decision": approval.decision, "at_ms": event.at_ms, "approval": record.id(),
+            "checks": approval.checks.len(),
         });
         if let Some(words) = &approval.words {
             said["words"] = words.as_str().into();

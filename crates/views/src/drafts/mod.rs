@@ -2,10 +2,11 @@
 //!
 //! - Key: the index of the draft's leaf, 8 bytes, big-endian.
 //! - Facets: `state`; `by`, the officer who wrote it; `kind`, what it is to become.
-//! - Body: `state`, `kind`, `tlp`, `to`, `created_ms` always; where it is known `by`, `title`, `codes`; `replaces`, the draft that
-//!   this one was made from, and `replaced_by`, those that were made from it; `submitted`, `released` and `discarded`, each with
-//!   `by` and `at_ms`; `decisions`, what second officers said, each with `by`, `decision`, `at_ms`, `words` and `approval`, the
-//!   record in which it stands; and `records`, what it became.
+//! - Body: `state`, `kind`, `tlp`, `to`, `created_ms` always; where it is known `by`, `title` (of a step its name), `codes`;
+//!   `target`, what it corrects, or the request in which it is a step; `replaces`, the draft that this one was made from, and
+//!   `replaced_by`, those that were made from it; `submitted`, `released` and `discarded`, each with `by` and `at_ms`;
+//!   `decisions`, what second officers said, each with `by`, `decision`, `at_ms`, `words`, `checks`, how many questions were
+//!   answered, and `approval`, the record in which it stands; and `records`, what it became.
 //!
 //! ```text
 //! draft ── submitted ──┬── approved ── released

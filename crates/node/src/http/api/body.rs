@@ -39,8 +39,7 @@ pub(super) const UNKNOWN_BYTES_SHOWN: usize = 4096;
 pub(super) fn as_json(header: &Header, body: &[u8]) -> Option<Result<Value, Reason>> {
     Some(match header.kind.as_str() {
         Report::KIND => Report::from_body(header, body).map(|report| json!(report)),
-        Correction::KIND => Correction::from_body(header, body)
-            .map(|correction| json!({ "reason": correction.reason, "report": correction.report })),
+        Correction::KIND => Correction::from_body(header, body).map(|correction| json!(correction)),
         Request::KIND => Request::from_body(header, body).map(|request| json!(request)),
         RequestStep::KIND => RequestStep::from_body(header, body).map(|step| json!(step)),
         Escalation::KIND => Escalation::from_body(header, body).map(|escalation| json!(escalation)),
@@ -114,7 +113,8 @@ fn of_draft(header: &Header, draft: &Draft) -> Value {
         "hidden_audience": draft.hidden_audience,
         "attachments": draft.attachments.iter().flatten().map(of_attachment).collect::<Vec<_>>(),
         "about": draft.about,
-        "body": draft.report(header),
+        "target": draft.target,
+        "body": draft.drafted(header),
     })
 }
 

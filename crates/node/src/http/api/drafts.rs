@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use http::StatusCode;
 use mufakat_record::kinds::approval::Decision;
+use mufakat_record::kinds::correction::Correction;
 use mufakat_record::{Handling, OfficerId, RecordId, ThreadId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,9 +14,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Id, Json, Problem};
+use super::records::Correct;
 use super::{Made, made};
-use crate::desk::drafts::{self, Opened};
+use crate::desk::drafts::{self, Opened, Proposed};
 use crate::desk::preview::{self, Previewed};
+use crate::desk::requests::{Move, Question};
 use crate::desk::{self, Caller, four_eyes};
 use crate::node::Node;
 use crate::share::{Envelope, Shared};
@@ -34,12 +37,25 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(preview_release))
 }
 
-/// A draft that is written: an envelope, as it would be shared.
+/// A draft that is written: one of a report, a correction, a request and a step in a request, as it would be sent, without `key`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Write {
-    /// What is to be released, as `POST /api/v1/records` takes it, without `key`.
-    envelope: Envelope,
+    /// A report that is to be released, as `POST /api/v1/records` takes it.
+    #[serde(default)]
+    envelope: Option<Envelope>,
+    /// A correction of the record that `target` names, as `POST /api/v1/records/{id}/correct` takes it.
+    #[serde(default)]
+    correction: Option<Correct>,
+    /// A request for information, as `POST /api/v1/requests` takes it.
+    #[serde(default)]
+    request: Option<Question>,
+    /// A step in the request that `target` names, as `POST /api/v1/requests/{id}/steps` takes it.
+    #[serde(default)]
+    step: Option<Move>,
+    /// The record that is corrected, or the request in which the step is taken.
+    #[serde(default)]
+    target: Option<RecordId>,
     /// The draft in whose place it stands.
     #[serde(default)]
     replaces: Option<RecordId>,
@@ -55,14 +71,35 @@ async fn write_draft(
     caller: Caller,
     Json(asked): Json<Write>,
 ) -> Result<(StatusCode, axum::Json<Made>), Problem> {
-    if asked.envelope.key.is_some() {
+    let (what, key) = match (asked.envelope, asked.correction, asked.request, asked.step, asked.target) {
+        (Some(mut envelope), None, None, None, None) => {
+            let key = envelope.key.take();
+            (Proposed::Report(Box::new(envelope)), key)
+        }
+        (None, Some(Correct { reason, body: report }), None, None, Some(target)) => {
+            (Proposed::Correction { target, correction: Box::new(Correction { reason, report }) }, None)
+        }
+        (None, None, Some(mut question), None, None) => {
+            let key = question.key.take();
+            (Proposed::Request(Box::new(question)), key)
+        }
+        (None, None, None, Some(mut moved), Some(target)) => {
+            let key = moved.key.take();
+            (Proposed::Step { target, moved: Box::new(moved) }, key)
+        }
+        _ => {
+            let why = "one of `envelope` and `request`, or one of `correction` and `step` with a `target`, is drafted";
+            return Err(Problem::malformed(why));
+        }
+    };
+    if key.is_some() {
         return Err(Problem::malformed("`key`: a draft has none; the same draft is released once"));
     }
     let replaces = match asked.replaces {
         Some(id) => Some(open(&node, &caller, id).await?),
         None => None,
     };
-    Ok(made(drafts::write(&node, &caller, asked.envelope, replaces.as_ref()).await??))
+    Ok(made(drafts::write(&node, &caller, what, replaces.as_ref()).await??))
 }
 
 /// A question that the second officer answers.
@@ -93,7 +130,9 @@ struct ShownDraft {
     #[schema(value_type = Vec<Object>)]
     attachments: Vec<Value>,
     about: Vec<RecordId>,
-    /// The report.
+    /// What it corrects, or the request in which it is a step.
+    target: Option<RecordId>,
+    /// The body of what it is to become, as `GET /api/v1/records/{id}` shows it.
     #[schema(value_type = Object)]
     body: Value,
     /// What became of it, as a row of the view `drafts`.
@@ -117,10 +156,10 @@ async fn show_draft(
     Id(id): Id,
 ) -> Result<axum::Json<ShownDraft>, Problem> {
     let opened = open(&node, &caller, id).await?;
-    let needed = four_eyes::needed(&node, &node.directory(), &drafts::envelope(&opened));
-    let checks = four_eyes::questions(&opened.report).iter();
+    let needed = four_eyes::needed(&node, &node.directory(), opened.leaving());
+    let checks = four_eyes::questions(opened.notice).iter();
     let checks = checks.map(|question| Asked { check: question.name, question: question.words }).collect();
-    let body = serde_json::to_value(&opened.report).map_err(|e| Fault::Store(e.to_string()))?;
+    let body = serde_json::to_value(&opened.drafted).map_err(|e| Fault::Store(e.to_string()))?;
     let draft = opened.draft;
     Ok(axum::Json(ShownDraft {
         id,
@@ -133,6 +172,7 @@ async fn show_draft(
         hidden_audience: draft.hidden_audience,
         attachments: draft.attachments.iter().flatten().map(drafts::described).collect(),
         about: draft.about.unwrap_or_default(),
+        target: draft.target,
         body,
         progress: opened.row,
         four_eyes: needed,
@@ -282,8 +322,8 @@ async fn preview_draft(
     Id(id): Id,
 ) -> Result<axum::Json<Previewed>, Problem> {
     let opened = open(&node, &caller, id).await?;
-    let envelope = drafts::envelope(&opened);
-    Ok(axum::Json(preview::preview(&node, &caller, &node.directory(), &envelope)?))
+    let apart = opened.draft.hidden_audience.then(|| opened.copies());
+    Ok(axum::Json(preview::preview(&node, &caller, &node.directory(), opened.leaving(), apart)?))
 }
 
 /// What sharing an envelope would do. Nothing is sent and nothing is kept.
@@ -297,5 +337,5 @@ async fn preview_release(
     caller: Caller,
     Json(envelope): Json<Envelope>,
 ) -> Result<axum::Json<Previewed>, Problem> {
-    Ok(axum::Json(preview::preview(&node, &caller, &node.directory(), &envelope)?))
+    Ok(axum::Json(preview::of_envelope(&node, &caller, &node.directory(), &envelope)?))
 }

@@ -132,6 +132,7 @@ impl From<NotShared> for Problem {
         let status = match no.reason {
             "not-found" => StatusCode::NOT_FOUND,
             "register-changed" | "stale" | "already-retracted" | "wrong-state" | "key-taken" => StatusCode::CONFLICT,
+            "out-of-turn" | "not-yours" | "not-a-side" | "clarify-first" | "too-many-steps" => StatusCode::CONFLICT,
             "same-officer" | "not-the-author" => StatusCode::FORBIDDEN,
             "overloaded" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::UNPROCESSABLE_ENTITY,

@@ -519,9 +519,9 @@ async fn retract_record(
 /// A report in the place of an earlier one.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Correct {
-    reason: String,
-    body: Report,
+pub(super) struct Correct {
+    pub(super) reason: String,
+    pub(super) body: Report,
 }
 
 /// Puts another report in the place of an earlier one of ours.

@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 
 use super::problem::{Id, Json, Problem, Query};
 use crate::desk::Caller;
-use crate::desk::requests::{self, Move, NoStep, Question};
+use crate::desk::requests::{self, Move, Question};
 use crate::node::Node;
 use crate::share::Shared;
 use crate::writer::Fault;
@@ -77,12 +77,8 @@ async fn take_request_step(
     Id(id): Id,
     Json(moved): Json<Move>,
 ) -> Result<(StatusCode, axum::Json<Taken>), Problem> {
-    match requests::take(&node, &caller, id, moved).await? {
-        Ok(id) => Ok((StatusCode::CREATED, axum::Json(Taken { id }))),
-        Err(NoStep::NotFound) => Err(Problem::not_found()),
-        Err(NoStep::OutOfTurn(reason, why)) => Err(Problem::conflict(reason, why)),
-        Err(NoStep::NotShared(no)) => Err(no.into()),
-    }
+    let id = requests::take(&node, &caller, id, moved).await??;
+    Ok((StatusCode::CREATED, axum::Json(Taken { id })))
 }
 
 /// Which table is wanted.
