@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mufakat_exchange::{What, ledger_origin};
+use mufakat_record::kinds::Body;
 use mufakat_record::kinds::onward::{Onward, original_of};
 use mufakat_record::kinds::use_summary::{PURPOSE_BYTES_MAX, USES_MAX, Use, UseSummary};
 use mufakat_record::{Act, AgencyId, How, RecordId, Role, Verified, sha256};

@@ -110,7 +110,7 @@ pub(super) fn deleted_there(
 }
 
 /// The row of an agency to whom a recipient passed on what a record is about: the one there is, or a new one. Nothing if that is
-/// not a record of this agency, or if that recipient is none of its recipients.
+/// not a record of this agency, or if it was not known to be with that recipient: anybody can say from whom a record came.
 fn through_row(
     event: &Event<'_>,
     record: &Verified,
@@ -126,9 +126,10 @@ fn through_row(
             return Ok(Some(row));
         }
         // What this agency shared has rows, and what it holds of others has none.
-        let Some(sibling) = rows.rows(NAME, &leaf.to_be_bytes(), None)?.into_iter().next() else { continue };
+        let bearers = rows.rows(NAME, &self::key(leaf, through), None)?;
+        let Some(bearer) = bearers.into_iter().find(|row| row.body["to"] == through.as_str()) else { continue };
         let body = json!({
-            "to": header.author, "kind": sibling.body["kind"], "state": "through", "through": through,
+            "to": header.author, "kind": bearer.body["kind"], "state": "through", "through": through,
         });
         let facets = vec![("settled_to", header.author.to_string()), ("state", "through".to_owned())];
         let (time_ms, record) = (event.at_ms, about.record);

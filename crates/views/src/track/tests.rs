@@ -2,8 +2,9 @@
 
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::answer::{Action, Answer};
+use mufakat_record::kinds::deletion_receipt::{DeletionReceipt, Why};
 use mufakat_record::kinds::receipt::Receipt;
-use mufakat_record::{AgencyId, RecordId, Relation, Verified};
+use mufakat_record::{AgencyId, Header, RecordId, Reference, Relation, Verified};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -198,4 +199,29 @@ proptest! {
         let found: Vec<_> = rows.of_view(NAME).into_iter().map(|row| (row.key.clone(), said(row))).collect();
         prop_assert_eq!(found, expect);
     }
+}
+
+#[test]
+fn a_third_hand_is_shown_with_the_recipient_that_passed_it_on() {
+    let record = report(ME, &[RU], "EXERCISE");
+    let deleted = |author: &str, through: &str| {
+        let body =
+            DeletionReceipt { why: Why::Order, at: 9, copies: 1, attachments: 0, through: Some(agency(through)) };
+        let references = vec![Reference { relation: Relation::About, record: record.id() }];
+        let header = Header { references, ..header(author, &[ME], DeletionReceipt::KIND) };
+        Step::Received(sign(header, body.to_body()))
+    };
+    let rows = |claims: &[Step]| {
+        let rows = MemoryRows::of(&[&[Step::Authored(record.clone())], claims].concat());
+        let told = |row: &&Row| (row.body["to"].clone(), row.body["through"].clone(), row.body["state"].clone());
+        rows.of_view(NAME).iter().map(told).collect::<Vec<_>>()
+    };
+    let queued = (json!(RU), Value::Null, json!("queued"));
+    let third = (json!(SG), json!(RU), json!("through"));
+    assert_eq!(rows(&[deleted(SG, RU), deleted(SG, RU)]), [queued.clone(), third.clone()]);
+    // One behind the third hand, once that is known; and nobody by way of one that never had it.
+    let fourth = (json!("id-coastguard"), json!(SG), json!("through"));
+    let known = rows(&[deleted(SG, RU), deleted("id-coastguard", SG)]);
+    assert!(known.len() == 3 && known.contains(&fourth), "{known:?}");
+    assert_eq!(rows(&[deleted(SG, "id-coastguard"), deleted("id-coastguard", "ru-polis")]), [queued]);
 }
