@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 
 use super::four_eyes::Leaving;
 use super::{Caller, four_eyes, may_read};
+use crate::gate::Action;
 use crate::node::Node;
 use crate::share::{
     Composed, NotShared, Outcome, Together, ascending, body_of, check_handling, for_one, header_for, key_of,
