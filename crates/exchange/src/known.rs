@@ -47,6 +47,9 @@ pub(crate) struct PassedOn {
     pub(crate) on_hold: bool,
 }
 
+/// What was passed on of each record that was asked about.
+type PassedOnOf = BTreeMap<RecordId, Arc<[PassedOn]>>;
+
 impl Target {
     /// What is left of it when those that came in the same delivery and were rejected are left out.
     pub(crate) fn without_rejected(mut self, entries: &[Entry]) -> Option<Self> {
@@ -210,7 +213,7 @@ impl Known {
         facts: &dyn Facts,
         me: &AgencyId,
         record: &Verified,
-        (within, known): (&BTreeMap<RecordId, usize>, &mut BTreeMap<RecordId, Arc<[PassedOn]>>),
+        (within, known): (&BTreeMap<RecordId, usize>, &mut PassedOnOf),
         (items, at_ms): (&[Item], u64),
     ) -> Result<Option<Target>, Unavailable> {
         let header = record.header();

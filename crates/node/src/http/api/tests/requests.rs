@@ -141,7 +141,9 @@ async fn a_request_is_taken_back_while_it_is_open_and_not_after() {
     let feedback = (&vn, json!({ "step": "feedback", "text": "EXERCISE", "useful": true }), "feedback");
     let closed = (&vn, json!({ "step": "closed" }), "closed");
 
-    for steps in [&[][..], &[routed.clone()], &[asked_back.clone()], &[(&ru, judge, "awaiting-judge")]] {
+    for steps in
+        [&[][..], std::slice::from_ref(&routed), std::slice::from_ref(&asked_back), &[(&ru, judge, "awaiting-judge")]]
+    {
         let id = brought_to(&vn, &ru, steps).await;
         // Only who asked takes it back.
         let (status, problem) = step(&ru, &id, withdrawn()).await;

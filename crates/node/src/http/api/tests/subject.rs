@@ -68,7 +68,7 @@ async fn requests_answers_and_drafts_are_in_the_file_and_can_go() {
     for node in [&ru, &vn] {
         assert_eq!(delete(node, &answer).await.1["reason"], "not-deletable");
         goes(node, &request).await;
-        assert_eq!(file(node).await, [said.clone()]);
+        assert_eq!(file(node).await, std::slice::from_ref(&said));
         goes(node, &answer).await;
         assert_eq!(file(node).await, []);
     }
