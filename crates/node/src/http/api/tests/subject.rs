@@ -53,7 +53,7 @@ async fn requests_answers_and_drafts_are_in_the_file_and_can_go() {
         "to": ["ru-police"], "tlp": "AMBER",
         "body": { "title": "EXERCISE draft", "text": "EXERCISE call +84-24-3825.0000" },
     });
-    let (status, draft) = vn.post("/api/v1/drafts", &draft).await;
+    let (status, draft) = vn.post("/api/v1/drafts", &json!({ "envelope": draft })).await;
     assert_eq!(status, StatusCode::CREATED, "{draft}");
     let draft = draft["id"].as_str().unwrap().to_owned();
     let of = |kind: &str, found: &str| (kind.to_owned(), found.to_owned());
