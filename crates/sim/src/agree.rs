@@ -42,13 +42,17 @@ impl World {
             self.minted.iter().filter(|(_, m)| m.author == me && m.audience.contains(&by)).map(|(id, _)| *id).collect();
         for record in mine {
             let used = self.desks.uses.get(&(user, record)).map_or(0, Vec::len) as u64;
+            // The use of a copy that was passed on counts for the original, unless the copy went before it was told of.
+            let passed_on = self.desks.uses_passed_on.get(&(user, record)).copied().unwrap_or_default();
             let store = &self.core(node)?.store;
             let leaf = store.leaf_of(&record).ok().flatten().unwrap_or(u64::MAX);
             let key = [&record_prefix(leaf), by.as_str().as_bytes()].concat();
             let row = store.row(NAME, &key).ok().flatten();
             let told = row.and_then(|row| row.body["count"].as_u64()).unwrap_or_default();
-            if told != used {
-                let what = format!("record {record} was used {used} times, and its originator is told of {told}");
+            if !(used..=used + passed_on).contains(&told) {
+                let what = format!(
+                    "record {record} was used {used} times and as a copy {passed_on} times, and its originator is told of {told}"
+                );
                 return Err(self.failure(Invariant::UsesTold, &[node, user], what).into());
             }
         }

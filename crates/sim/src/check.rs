@@ -94,13 +94,16 @@ impl World {
         for node in &honest {
             self.check_recipient(*node, &accounts[node])?;
             self.check_third_hands(*node, &accounts)?;
-            if self.is_sound(*node) {
-                self.check_requests(*node)?;
-                self.check_uses(*node)?;
-            }
             let authored: Vec<_> = accounts[node].authored.clone();
             for (leaf, record) in &authored {
                 self.check_author(*node, *leaf, record, &accounts)?;
+            }
+        }
+        // After the rest: what was lost shows in all that is made of it.
+        for node in &honest {
+            if self.is_sound(*node) {
+                self.check_requests(*node)?;
+                self.check_uses(*node)?;
             }
         }
         self.check_homes()?;

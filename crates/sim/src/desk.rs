@@ -8,7 +8,7 @@ use mufakat_exchange::{Batch, Change, Facts, Leaf, Refusal, Submission, What};
 use mufakat_record::kinds::deletion_order::DeletionOrder;
 use mufakat_record::kinds::deletion_receipt::Why;
 use mufakat_record::kinds::hold::{Hold, HoldLifted};
-use mufakat_record::kinds::onward::Carried;
+use mufakat_record::kinds::onward::{Carried, original_of};
 use mufakat_record::kinds::use_summary::UseSummary;
 use mufakat_record::kinds::{Body, deletable};
 use mufakat_record::{
@@ -36,6 +36,8 @@ const OVERTIME_MS: u64 = 10_000;
 pub(crate) struct Desks {
     /// The leaves that tell of each use, by who used which record.
     pub(crate) uses: BTreeMap<(usize, RecordId), Vec<u64>>,
+    /// How often copies of a record that were passed on were used, by who used them and what they carry.
+    pub(crate) uses_passed_on: BTreeMap<(usize, RecordId), u64>,
     holds: Vec<Placed>,
     /// The matter of each record that was ever kept, and what it carries.
     matters: BTreeMap<RecordId, (ThreadId, Vec<RecordId>)>,
@@ -116,6 +118,9 @@ impl World {
                     let used: BTreeSet<_> = others.into_iter().chain([RecordId(leaf.subject.0)]).collect();
                     for record in used {
                         self.desks.uses.entry((node, record)).or_default().push(*index);
+                        if let Some(original) = self.carried_by(&record) {
+                            *self.desks.uses_passed_on.entry((node, original)).or_default() += 1;
+                        }
                     }
                 } else if leaf.what == What::Deletion && leaf.detail == Why::Order.name().as_bytes() {
                     self.desks.ordered.insert((node, RecordId(leaf.subject.0)));
@@ -125,6 +130,12 @@ impl World {
             Change::Erase { record } => self.may_erase(node, record),
             _ => Ok(()),
         }
+    }
+
+    /// What a record that was passed on carries in the end.
+    fn carried_by(&self, record: &RecordId) -> Option<RecordId> {
+        let held = Verified::from_own_store(self.minted.get(record)?.bytes.clone()).ok()?;
+        original_of(&held).ok().map(|(original, ..)| original).filter(|original| original != record)
     }
 
     fn note_kept(&mut self, node: usize, record: &Verified) -> Result<(), Stop> {

@@ -153,8 +153,10 @@ mod tests {
              "deletion": {"why": "retracted", "at": 1_795_294_801, "copies": 1, "attachments": 2}},
         ]});
         let text = words(&answer);
-        assert!(text.contains("ru-police  accepted           2026-11-21T21:00:00Z  7     kept: law"), "{text}");
-        assert!(text.contains("vn-police  rejected"), "{text}");
+        let rows: Vec<String> = text.lines().map(|row| row.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        for row in ["ru-police accepted 2026-11-21T21:00:00Z 7 kept: law", "vn-police rejected expired"] {
+            assert!(rows.iter().any(|shown| shown == row), "{text}");
+        }
         let told = ["deleted 2026-11-21T21:00:00Z", "2026-11-21T21:00:01Z: retracted; records 1, attachments 2"];
         assert!(told.iter().all(|words| text.contains(words)), "{text}");
     }
