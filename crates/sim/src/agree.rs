@@ -41,6 +41,10 @@ impl World {
         let mine: Vec<RecordId> =
             self.minted.iter().filter(|(_, m)| m.author == me && m.audience.contains(&by)).map(|(id, _)| *id).collect();
         for record in mine {
+            // The use of what was passed on is told to whoever wrote what that carries.
+            if self.carried_by(&record).is_some() {
+                continue;
+            }
             let used = self.desks.uses.get(&(user, record)).map_or(0, Vec::len) as u64;
             // The use of a copy that was passed on counts for the original, unless the copy went before it was told of.
             let passed_on = self.desks.uses_passed_on.get(&(user, record)).copied().unwrap_or_default();

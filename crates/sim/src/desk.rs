@@ -133,7 +133,7 @@ impl World {
     }
 
     /// What a record that was passed on carries in the end.
-    fn carried_by(&self, record: &RecordId) -> Option<RecordId> {
+    pub(crate) fn carried_by(&self, record: &RecordId) -> Option<RecordId> {
         let held = Verified::from_own_store(self.minted.get(record)?.bytes.clone()).ok()?;
         original_of(&held).ok().map(|(original, ..)| original).filter(|original| original != record)
     }
