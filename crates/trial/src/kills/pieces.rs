@@ -212,7 +212,7 @@ impl Stage {
         }
         for piece in &mut pieces {
             // Some are deleted before their file has come. What its author deletes nobody can fetch any more.
-            let with_file = pair % 3 != 0 || piece.presence_at(1 - author) == Presence::Whole;
+            let with_file = !pair.is_multiple_of(3) || piece.presence_at(1 - author) == Presence::Whole;
             self.arrive(piece, with_file).await?;
         }
         let (one, other) = tokio::join!(self.delete(&pieces[0]), self.delete(&pieces[1]));
