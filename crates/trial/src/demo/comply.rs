@@ -29,10 +29,16 @@ fn pass_on(demo: &mut Demo, marker: &Marker) -> Result<(String, String)> {
     let record = demo.share(VN, &[RU], title, &text, &["--orcon", "--attach", &file])?;
     demo.node(VN).cli(&["track", &record, "--wait", "--timeout", TIMEOUT])?;
     let forward = ["forward", &record, "--to", ID, "--note", "EXERCISE they know the vessel"];
-    let without = demo.node(RU).cli(&forward);
-    let refused = without.as_ref().is_err_and(|error| error.to_string().contains("originator-consent"));
+    let said = |what: &str| {
+        let outcome = demo.node(RU).cli(&forward);
+        (outcome.as_ref().is_err_and(|error| error.to_string().contains(what)), format!("{outcome:?}"))
+    };
+    let (refused, without) = community::until("the file at the second agency", || {
+        ensure!(!said("incomplete").0, "it has not come as a whole");
+        Ok(said("originator-consent"))
+    })?;
     let what = format!("{VN} keeps control of a report; {RU} may not pass it on to {ID} without being permitted");
-    demo.report.check(what, refused, format!("{without:?}"));
+    demo.report.check(what, refused, without);
     demo.node(VN).cli(&["permit", &record, "--forward-to", ID, "--note", "EXERCISE once"])?;
     // The permission has to come, and the file as a whole.
     let passed_on = community::until("passing on", || demo.node(RU).cli(&forward))?;
