@@ -396,6 +396,13 @@ impl Default for Retention {
     }
 }
 
+impl Retention {
+    /// In how many milliseconds a retraction or correction is to be answered.
+    pub(crate) fn answer_ms(&self) -> u64 {
+        self.answer_days.saturating_mul(86_400_000)
+    }
+}
+
 impl Default for Desk {
     fn default() -> Self {
         Self {

@@ -338,23 +338,30 @@ pub(crate) struct Overdue {
     state: String,
     /// When it was made, in milliseconds since 1970.
     since_ms: u64,
+    /// Before whom it was brought: `deputy`, `supervisor`.
+    escalated: Vec<String>,
 }
 
 /// The retractions and corrections that are not answered in time, the oldest first; of those the ones that a caller may list.
-pub(crate) async fn overdue(node: &Arc<Node>, caller: Option<&Caller>) -> Result<Vec<Overdue>, Fault> {
-    let before_ms = clock::now_ms().saturating_sub(node.config.retention.answer_days.saturating_mul(86_400_000));
+pub(crate) async fn overdue(node: &Arc<Node>, caller: Option<&Caller>, now_ms: u64) -> Result<Vec<Overdue>, Fault> {
+    let before_ms = now_ms.saturating_sub(node.config.retention.answer_ms());
     let found = node.read(move |reader| {
         let mut found = Vec::new();
-        for kind in ["retraction", "correction"] {
-            let rows = reader.rows(track::NAME, &[], Some(("unanswered", kind)));
+        for kind in track::ANSWERED_KINDS {
+            let rows = reader.rows(track::NAME, &[], Some((track::UNANSWERED, kind)));
             let rows = rows.map_err(|e| mufakat_store::Error::Unavailable(e.0))?;
             let text = |row: &Row, name: &str| row.body[name].as_str().unwrap_or_default().to_owned();
+            let told = |row: &Row| {
+                let levels = row.body["escalated"].as_array().into_iter().flatten();
+                levels.filter_map(|told| told["level"].as_str().map(str::to_owned)).collect()
+            };
             found.extend(rows.into_iter().filter(|row| row.time_ms <= before_ms).map(|row| Overdue {
                 record: row.record,
                 agency: text(&row, "to"),
                 kind: kind.to_owned(),
                 state: text(&row, "state"),
                 since_ms: row.time_ms,
+                escalated: told(&row),
             }));
         }
         Ok(found)
@@ -426,7 +433,7 @@ async fn daily(node: &Arc<Node>) {
             Err(fault) => tracing::warn!(%fault, "what is past its expiry could not be deleted"),
         }
     }
-    match overdue(node, None).await {
+    match overdue(node, None, clock::now_ms()).await {
         Ok(late) if !late.is_empty() => {
             tracing::warn!(answers = late.len(), "retractions or corrections are not answered in time");
         }

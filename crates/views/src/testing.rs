@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use mufakat_record::kinds::answer::{Action, Answer};
 use mufakat_record::kinds::approval::{Approval, Decision};
 use mufakat_record::kinds::correction::Correction;
+use mufakat_record::kinds::escalation::{Escalation, Level};
 use mufakat_record::kinds::policy_set::{PolicyFile, PolicySet};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::report::{Class, Entity, Identifier, IdentifierType, Report, ReportType};
@@ -322,6 +323,12 @@ pub(crate) fn any_step(text: &str, which: prop::sample::Index) -> request_step::
     steps.swap_remove(at)
 }
 
+/// The node brings what it waits for before deputy or supervisor.
+pub(crate) fn escalation(on: RecordId, level: Level, due_ms: u64) -> Verified {
+    let body = Escalation { level, mark_ms: due_ms, due_ms };
+    sign(about(ME, &[ME], Escalation::KIND, Relation::About, on), body.to_body())
+}
+
 /// What an officer did.
 pub(crate) fn act(how: How) -> Act {
     Act {
@@ -387,7 +394,7 @@ pub(crate) fn summary(author: &str, to: &str, from: u64, record: RecordId) -> Ve
 
 /// A random history that a node can have: what it is about comes before what is said about it.
 pub(crate) fn histories() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec((0..25u8, any::<prop::sample::Index>(), 0..3usize, any::<bool>()), 1..60).prop_map(
+    prop::collection::vec((0..27u8, any::<prop::sample::Index>(), 0..3usize, any::<bool>()), 1..60).prop_map(
         |choices| {
             let (mut received, mut authored, mut sets) = (Vec::new(), Vec::new(), Vec::new());
             let steps = choices.into_iter().enumerate().map(|(leaf, (what, which, partner, flag))| {
@@ -437,6 +444,10 @@ pub(crate) fn histories() -> impl Strategy<Value = Vec<Step>> {
                         } else {
                             came(&mut received, request_step(from, &[ME], on, at_ms, said))
                         }
+                    }),
+                    25 | 26 => one_of(if partner == 0 { &received } else { &authored }).map(|on| {
+                        let level = if flag { Level::Deputy } else { Level::Supervisor };
+                        Step::Authored(escalation(on, level, (START_S + leaf as u64) * 1000))
                     }),
                     10 => one_of(if flag { &received } else { &authored }).map(Step::Deleted),
                     12 => one_of(if flag { &received } else { &authored }).map(|id| Step::Used(id, act(How::Read))),

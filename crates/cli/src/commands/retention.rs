@@ -166,14 +166,16 @@ fn done_words(done: &Value) -> String {
 }
 
 fn overdue_table(answer: &Value) -> String {
-    let mut table = Table::new(&["made", "record", "kind", "recipient", "state"]);
+    let mut table = Table::new(&["made", "record", "kind", "recipient", "state", "told"]);
     for late in answer["overdue"].as_array().into_iter().flatten() {
+        let told = late["escalated"].as_array().into_iter().flatten().map(text_of);
         table.row([
             late["since_ms"].as_u64().map(show_ms).unwrap_or_default(),
             short(late["record"].as_str().unwrap_or_default()).to_owned(),
             text_of(&late["kind"]),
             text_of(&late["agency"]),
             text_of(&late["state"]),
+            told.collect::<Vec<_>>().join(", "),
         ]);
     }
     table.text("no answer is overdue")

@@ -1,16 +1,17 @@
-//! Escalation: when the clock of a request that this agency is asked comes to a mark, the node puts it on record once, so that
-//! deputy and supervisor see it in the row and among the events. What was noted is read from the rows, so a restart forgets
-//! nothing and repeats nothing.
+//! Escalation: when the clock of a request that this agency is asked comes to a mark, or the time in which a retraction or
+//! correction of its own is to be answered, the node puts it on record once, so that deputy and supervisor see it in the row
+//! and among the events. What was noted is read from the rows, so a restart forgets nothing and repeats nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use mufakat_record::kinds::escalation::Escalation;
-use mufakat_record::{RecordId, Reference, Relation};
-use mufakat_store::{Page, Queries};
+use mufakat_record::kinds::escalation::{Escalation, Level};
+use mufakat_record::{AgencyId, RecordId, Reference, Relation};
+use mufakat_store::{Page, Queries, Reader};
 use mufakat_views::clock::Shares;
 use mufakat_views::requests::machine::State;
-use mufakat_views::requests::{Entry, NAME};
+use mufakat_views::requests::{self, Entry};
+use mufakat_views::{Row, track};
 
 use super::requests::escalation_key;
 use crate::node::Node;
@@ -23,10 +24,12 @@ const LOOK_MAX: Duration = Duration::from_secs(60);
 const GATHER: Duration = Duration::from_millis(500);
 /// How many rows are read at a time.
 const ROWS_MAX: usize = 256;
+/// How many marks there are of one time: the deputy's and the supervisor's.
+const LEVELS: usize = 2;
 
 /// A mark that is due.
 struct Mark {
-    request: RecordId,
+    record: RecordId,
     key: [u8; 16],
     body: Escalation,
 }
@@ -35,14 +38,14 @@ struct Mark {
 pub(crate) async fn run(node: Arc<Node>) {
     let mut size = node.ledger_size.subscribe();
     loop {
-        let wait = match look(&node).await {
+        let wait = match look(&node, clock::now_ms()).await {
             Ok(next_ms) => {
                 let next =
                     next_ms.map(|at| Duration::from_millis(at.saturating_sub(clock::now_ms()).saturating_add(1)));
                 next.map_or(LOOK_MAX, |next| next.min(LOOK_MAX))
             }
             Err(fault) => {
-                tracing::warn!(%fault, "the clocks of requests could not be looked after");
+                tracing::warn!(%fault, "what awaits a reply could not be looked after");
                 LOOK_MAX
             }
         };
@@ -62,54 +65,94 @@ pub(crate) async fn run(node: Arc<Node>) {
 }
 
 /// Puts on record what is due, and gives the time of the next mark.
-async fn look(node: &Arc<Node>) -> Result<Option<u64>, Fault> {
-    let now_ms = clock::now_ms();
+pub(super) async fn look(node: &Arc<Node>, now_ms: u64) -> Result<Option<u64>, Fault> {
     let (due, next_ms) = marks(node, now_ms).await?;
     for mark in due {
-        let references = vec![Reference { relation: Relation::About, record: mark.request }];
+        let references = vec![Reference { relation: Relation::About, record: mark.record }];
         let level = mark.body.level.name();
         match share::keep_once(node, mark.body, references, mark.key).await? {
-            Ok(_) => tracing::info!(request = %mark.request, level, "the clock of a request has come to a mark"),
+            Ok(_) => tracing::info!(record = %mark.record, level, "the time for a reply has come to a mark"),
             Err(no) => {
-                tracing::warn!(request = %mark.request, reason = no.reason, "an escalation was not put on record")
+                tracing::warn!(record = %mark.record, reason = no.reason, "an escalation was not put on record")
             }
         }
     }
     Ok(next_ms)
 }
 
+/// What is due at an instant, and the next mark after it.
+struct Marks {
+    shares: Shares,
+    now_ms: u64,
+    due: Vec<Mark>,
+    next_ms: Option<u64>,
+}
+
+impl Marks {
+    /// Looks at a mark of what is waited for until `due_ms`; `told` says whether it is on record.
+    fn mark(&mut self, (record, of): (RecordId, &AgencyId), (level, mark_ms): (Level, u64), due_ms: u64, told: bool) {
+        if mark_ms > self.now_ms {
+            self.next_ms = Some(self.next_ms.map_or(mark_ms, |next| next.min(mark_ms)));
+        } else if !told {
+            let key = escalation_key(&record, of, level.name(), due_ms);
+            // A retraction has a row for each recipient that has not answered.
+            if self.due.iter().rev().take(LEVELS).all(|mark| mark.key != key) {
+                self.due.push(Mark { record, key, body: Escalation { level, mark_ms, due_ms } });
+            }
+        }
+    }
+
+    /// The clock of a request that this agency is asked.
+    fn request(&mut self, row: &Row) {
+        let Some(entry) = Entry::of(&row.body) else { return };
+        let Some(running) = &entry.clock else { return };
+        for mark in running.marks(self.shares) {
+            self.mark((row.record, &entry.partner), mark, running.due_ms, entry.is_escalated(mark.0));
+        }
+    }
+
+    /// A retraction or correction of this agency that a recipient has not answered.
+    fn unanswered(&mut self, row: &Row, me: &AgencyId, length_ms: u64) {
+        let due_ms = row.time_ms.saturating_add(length_ms);
+        for mark in self.shares.marks(length_ms, due_ms) {
+            self.mark((row.record, me), mark, due_ms, track::is_escalated(row, mark.0));
+        }
+    }
+}
+
 async fn marks(node: &Arc<Node>, now_ms: u64) -> Result<(Vec<Mark>, Option<u64>), Fault> {
     let desk = &node.config.desk;
     let shares = Shares { deputy_percent: desk.deputy_percent, supervisor_percent: desk.supervisor_percent };
+    let (me, length_ms) = (node.me.clone(), node.config.retention.answer_ms());
     node.read(move |reader| {
-        let (mut due, mut next_ms) = (Vec::new(), None::<u64>);
+        let mut marks = Marks { shares, now_ms, due: Vec::new(), next_ms: None };
         for state in State::OPEN {
             let facets = [("side", "asked"), ("state", state.name())];
-            let mut after: Option<Vec<u8>> = None;
-            loop {
-                let (limit, newest_first, classes) = (ROWS_MAX, false, None);
-                let page = Page { view: NAME, after: after.as_deref(), limit, facets: &facets, newest_first, classes };
-                let rows = reader.view_page(&page)?;
-                for row in &rows {
-                    let Some(entry) = Entry::of(&row.body) else { continue };
-                    let Some(running) = &entry.clock else { continue };
-                    for (level, mark_ms) in running.marks(shares) {
-                        if mark_ms > now_ms {
-                            next_ms = Some(next_ms.map_or(mark_ms, |next| next.min(mark_ms)));
-                        } else if !entry.is_escalated(level) {
-                            let key = escalation_key(&row.record, &entry.partner, level.name(), running.due_ms);
-                            let body = Escalation { level, mark_ms, due_ms: running.due_ms };
-                            due.push(Mark { request: row.record, key, body });
-                        }
-                    }
-                }
-                match rows.last() {
-                    Some(last) if rows.len() == ROWS_MAX => after = Some(last.key.clone()),
-                    _ => break,
-                }
-            }
+            each_row(reader, requests::NAME, &facets, |row| marks.request(row))?;
         }
-        Ok((due, next_ms))
+        for kind in track::ANSWERED_KINDS {
+            each_row(reader, track::NAME, &[(track::UNANSWERED, kind)], |row| marks.unanswered(row, &me, length_ms))?;
+        }
+        Ok((marks.due, marks.next_ms))
     })
     .await
+}
+
+/// Calls back for each row of a view with these facets, the oldest first.
+fn each_row(
+    reader: &Reader,
+    view: &'static str,
+    facets: &[(&str, &str)],
+    mut tell: impl FnMut(&Row),
+) -> Result<(), mufakat_store::Error> {
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let (limit, newest_first, classes) = (ROWS_MAX, false, None);
+        let rows = reader.view_page(&Page { view, after: after.as_deref(), limit, facets, newest_first, classes })?;
+        rows.iter().for_each(&mut tell);
+        match rows.last() {
+            Some(last) if rows.len() == ROWS_MAX => after = Some(last.key.clone()),
+            _ => return Ok(()),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod authenticator;
 mod elsewhere;
+mod overdue;
 mod policy;
 mod sessions;
 mod sign_in;

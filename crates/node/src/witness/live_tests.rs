@@ -26,8 +26,9 @@ use crate::node::{Bells, Node, Parts};
 use crate::writer::{After, Conduct, Fault, Listener, Writer};
 
 /// A node that serves its partners and does nothing of itself.
-struct Live {
-    node: Arc<Node>,
+pub(crate) struct Live {
+    /// The node.
+    pub(crate) node: Arc<Node>,
     _stop: watch::Sender<bool>,
     _dir: tempfile::TempDir,
 }
@@ -159,7 +160,7 @@ impl Live {
 }
 
 /// Three nodes; and checkpoints of the first one's ledger with another root, of 7 and of 700 leaves.
-async fn three() -> ([Live; 3], [SignedCheckpoint; 2]) {
+pub(crate) async fn three() -> ([Live; 3], [SignedCheckpoint; 2]) {
     let mut listeners = Vec::new();
     for _ in 0..3 {
         listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());

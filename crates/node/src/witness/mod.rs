@@ -8,7 +8,7 @@
 mod alarm;
 mod gossip;
 #[cfg(test)]
-mod live_tests;
+pub(crate) mod live_tests;
 mod log;
 mod routes;
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! `escalation`: a home record by which a node notes that the clock of a request that it was asked has come to a mark, such as
-//! its end, so that the deputy or the supervisor is told once. The node makes it by itself, so no officer stands in it.
+//! `escalation`: a home record by which a node notes that the clock of a request that it was asked, or the time in which a
+//! retraction or correction of its own is to be answered, has come to a mark, such as its end, so that the deputy or the
+//! supervisor is told once. The node makes it by itself, so no officer stands in it.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,7 @@ impl Level {
     }
 }
 
-/// An escalation. The request stands in the header's references (about).
+/// An escalation. The request, retraction or correction stands in the header's references (about).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[cbor(map)]
 pub struct Escalation {

@@ -228,12 +228,7 @@ impl Clock {
             return Vec::new();
         }
         let running_ms = self.due_ms.saturating_sub(self.start_ms).saturating_sub(self.paused_ms);
-        // So much of the time is left at the mark. Products of this size stay far below the limit of 128 bits.
-        let mark = |percent: u8| {
-            let left = u128::from(running_ms) * u128::from(100 - percent.min(100)) / 100;
-            self.due_ms.saturating_sub(u64::try_from(left).unwrap_or(u64::MAX))
-        };
-        vec![(Level::Deputy, mark(shares.deputy_percent)), (Level::Supervisor, mark(shares.supervisor_percent))]
+        shares.marks(running_ms, self.due_ms).to_vec()
     }
 }
 
@@ -244,6 +239,18 @@ pub struct Shares {
     pub deputy_percent: u8,
     /// The supervisor, in percent.
     pub supervisor_percent: u8,
+}
+
+impl Shares {
+    /// The marks of a time that is so long and due then.
+    pub fn marks(self, length_ms: u64, due_ms: u64) -> [(Level, u64); 2] {
+        // So much of the time is left at the mark. Products of this size stay far below the limit of 128 bits.
+        let mark = |percent: u8| {
+            let left = u128::from(length_ms) * u128::from(100 - percent.min(100)) / 100;
+            due_ms.saturating_sub(u64::try_from(left).unwrap_or(u64::MAX))
+        };
+        [(Level::Deputy, mark(self.deputy_percent)), (Level::Supervisor, mark(self.supervisor_percent))]
+    }
 }
 
 impl Default for Shares {

@@ -2,14 +2,14 @@
 
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::answer::Answer;
-use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::deletion_receipt::DeletionReceipt;
+use mufakat_record::kinds::escalation::Escalation;
 use mufakat_record::kinds::receipt::{Entry, Receipt};
-use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{AgencyId, Reason, RecordId, Relation, Verified};
 use serde_json::{Value, json};
 
-use super::NAME;
+use super::{ANSWERED_KINDS, NAME, UNANSWERED};
+use crate::requests::Escalated;
 use crate::{Event, Row, RowChange, Rows, RowsUnavailable};
 
 /// A queued row for each recipient.
@@ -79,12 +79,36 @@ pub(super) fn answered(
         said["reason"] = reason.into();
     }
     row.body["answer"] = said;
-    row.facets.retain(|(name, _)| *name != "unanswered");
+    row.facets.retain(|(name, _)| *name != UNANSWERED);
     Ok(vec![RowChange::Put(row)])
 }
 
 fn asks(kind: &Value) -> bool {
-    *kind == Retraction::KIND || *kind == Correction::KIND
+    ANSWERED_KINDS.iter().any(|answered| kind == answered)
+}
+
+/// An escalation of a retraction or correction stands on each row that is unanswered then.
+pub(super) fn escalated(
+    event: &Event<'_>,
+    record: &Verified,
+    rows: &dyn Rows,
+) -> Result<Vec<RowChange>, RowsUnavailable> {
+    let Some(about) = record.header().the_one(Relation::About) else { return Ok(Vec::new()) };
+    let Ok(body) = Escalation::from_body(record.header(), record.body()) else { return Ok(Vec::new()) };
+    let Some(leaf) = rows.leaf_of(&about)? else { return Ok(Vec::new()) };
+    let Escalation { level, mark_ms, due_ms } = body;
+    let told = Escalated { record: record.id(), level, mark_ms, due_ms, at_ms: event.at_ms };
+    let mut changes = Vec::new();
+    for mut row in rows.rows(NAME, &leaf.to_be_bytes(), None)? {
+        // Once is enough for each level, so the list stays short.
+        if row.facets.iter().any(|(name, _)| *name == UNANSWERED) && !super::is_escalated(&row, level) {
+            let mut all = row.body["escalated"].take().as_array().cloned().unwrap_or_default();
+            all.push(json!(told));
+            row.body["escalated"] = all.into();
+            changes.push(RowChange::Put(row));
+        }
+    }
+    Ok(changes)
 }
 
 /// What a recipient, or one to whom a recipient passed it on, deleted of a record.
@@ -177,7 +201,7 @@ fn facets(
     unanswered: Option<&str>,
 ) -> Vec<(&'static str, String)> {
     let mut facets = vec![(direction, to.to_string()), ("state", state.to_owned())];
-    facets.extend(unanswered.map(|kind| ("unanswered", kind.to_owned())));
+    facets.extend(unanswered.map(|kind| (UNANSWERED, kind.to_owned())));
     facets
 }
 

@@ -7,7 +7,8 @@
 //!     leaf's time, and `receipt`, the record in which the recipient says so; and `reason` if it was rejected;
 //!   - `failed`, which means that it will never be sent: `reason` and `at_ms`;
 //!   - for a retraction or correction `answer`, what the recipient says that it did: `action`, `at` (seconds, by its clock)
-//!     and, if it gave one, `reason`; until then the facet `unanswered`;
+//!     and, if it gave one, `reason`; until then the facet `unanswered`; `escalated`, before whom it was brought while it was
+//!     unanswered, each level once, as the view `requests` has it;
 //!   - once the recipient has deleted the record, `deletion`: `why`, `at` (seconds, by its clock), and how many `copies` and
 //!     `attachments` it deleted in all.
 //! - An agency to whom a recipient passed the record on has a row of its own, with a zero byte and that recipient's id at the
@@ -22,13 +23,26 @@ mod tests;
 
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::answer::Answer;
+use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::deletion_receipt::DeletionReceipt;
+use mufakat_record::kinds::escalation::{Escalation, Level};
 use mufakat_record::kinds::receipt::Receipt;
+use mufakat_record::kinds::retraction::Retraction;
 
-use crate::{Event, Happening, RowChange, Rows, RowsUnavailable, View};
+use crate::{Event, Happening, Row, RowChange, Rows, RowsUnavailable, View};
 
 /// The view's name.
 pub const NAME: &str = "track";
+/// The facet of a row that awaits an answer: the kind of what is to be answered.
+pub const UNANSWERED: &str = "unanswered";
+/// The kinds that recipients answer.
+pub const ANSWERED_KINDS: [&str; 2] = [Retraction::KIND, Correction::KIND];
+
+/// Whether deputy or supervisor has been told that an answer is not there.
+pub fn is_escalated(row: &Row, level: Level) -> bool {
+    let mut told = row.body["escalated"].as_array().into_iter().flatten();
+    told.any(|told| told["level"] == level.name())
+}
 
 /// The view.
 #[derive(Debug, Clone, Copy)]
@@ -40,11 +54,14 @@ impl View for Track {
     }
 
     fn facets(&self) -> &'static [&'static str] {
-        &["queued_to", "settled_to", "state", "unanswered"]
+        &["queued_to", "settled_to", "state", UNANSWERED]
     }
 
     fn fold(&self, event: &Event<'_>, rows: &dyn Rows) -> Result<Vec<RowChange>, RowsUnavailable> {
         match event.happening {
+            Happening::Authored(record) if record.header().kind == Escalation::KIND => {
+                fold::escalated(event, record, rows)
+            }
             Happening::Authored(record) if record.header().kind != Receipt::KIND => Ok(fold::authored(event, record)),
             // Receipts that this agency gave name no record of its own; that need not be looked up for each entry.
             Happening::Receipt(record) if record.header().author != *event.me => fold::receipted(record, rows),

@@ -3,6 +3,7 @@
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::answer::{Action, Answer};
 use mufakat_record::kinds::deletion_receipt::{DeletionReceipt, Why};
+use mufakat_record::kinds::escalation::Level;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::{AgencyId, Header, RecordId, Reference, Relation, Verified};
 use proptest::prelude::*;
@@ -10,9 +11,10 @@ use serde_json::{Value, json};
 
 use super::NAME;
 use crate::testing::{
-    ME, MemoryRows, START_S, Step, agency, answer, correction, header, histories, receipt, report, retraction, sign,
+    ME, MemoryRows, START_S, Step, agency, answer, correction, escalation, header, histories, receipt, report,
+    retraction, sign,
 };
-use crate::{Row, Rows};
+use crate::{Row, Rows, requests};
 
 const RU: &str = "ru-police";
 const SG: &str = "sg-fusion";
@@ -131,6 +133,42 @@ fn answers_stand_on_what_they_answer() {
     // A report asks nothing.
     let steps = [Step::Authored(record.clone()), Step::Received(answer(RU, record.id(), Action::Deleted, None, 1))];
     assert_eq!(body(&steps, RU)["answer"], Value::Null);
+}
+
+#[test]
+fn an_escalation_stands_on_what_is_unanswered_then() {
+    let record = report(ME, &[RU, SG], "EXERCISE");
+    for asked in
+        [retraction(ME, &[RU, SG], record.id(), "EXERCISE"), correction(ME, &[RU, SG], record.id(), "EXERCISE")]
+    {
+        let told = |level, due_ms| escalation(asked.id(), level, due_ms);
+        let (deputy, supervisor, again) = (told(Level::Deputy, 5), told(Level::Supervisor, 6), told(Level::Deputy, 7));
+        let said = |record: &Verified, level: &str, due_ms: u64, leaf: u64| {
+            let at_ms = (START_S + leaf) * 1000;
+            json!({ "record": record.id(), "level": level, "mark_ms": due_ms, "due_ms": due_ms, "at_ms": at_ms })
+        };
+        let (first, second) = (said(&deputy, "deputy", 5, 1), said(&supervisor, "supervisor", 6, 3));
+        let steps = [
+            Step::Authored(asked.clone()),
+            Step::Authored(deputy),
+            Step::Received(answer(RU, asked.id(), Action::Deleted, None, 77)),
+            Step::Authored(supervisor),
+            Step::Authored(again),
+            Step::Receipt(receipt(SG, ME, &[(asked.id(), None)])),
+        ];
+        // What has been answered keeps what was said of it before, and a level is told once.
+        assert_eq!(body(&steps, RU)["escalated"], json!([first]));
+        assert_eq!(body(&steps, SG)["escalated"], json!([first, second]));
+        assert!(row(&steps, 0, SG).unwrap().facets.contains(&("unanswered", asked.header().kind.clone())));
+        assert!(MemoryRows::of(&steps).of_view(requests::NAME).is_empty());
+    }
+    // A report awaits no answer, and neither does what was rejected.
+    let steps = [Step::Authored(record.clone()), Step::Authored(escalation(record.id(), Level::Deputy, 5))];
+    assert_eq!(body(&steps, RU), json!({ "to": RU, "kind": "report", "state": "queued" }));
+    let asked = retraction(ME, &[RU], record.id(), "EXERCISE");
+    let rejected = Step::Receipt(receipt(RU, ME, &[(asked.id(), Some("expired"))]));
+    let late = Step::Authored(escalation(asked.id(), Level::Deputy, 5));
+    assert_eq!(body(&[Step::Authored(asked), rejected, late], RU)["escalated"], Value::Null);
 }
 
 #[test]

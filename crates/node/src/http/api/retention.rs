@@ -170,7 +170,7 @@ async fn list_overdue_answers(
     State(node): State<Arc<Node>>,
     caller: Caller,
 ) -> Result<axum::Json<OverdueAnswers>, Problem> {
-    Ok(axum::Json(OverdueAnswers { overdue: retention::overdue(&node, Some(&caller)).await? }))
+    Ok(axum::Json(OverdueAnswers { overdue: retention::overdue(&node, Some(&caller), crate::clock::now_ms()).await? }))
 }
 
 /// Everything that is held on an identifier, with its handling. Each record in it is noted as exported.
