@@ -1,5 +1,6 @@
 //! The documents' shell examples, run as they stand: what a reader types must work.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -19,6 +20,11 @@ pub(crate) fn part(root: &Path, log: &mut Log) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(root.join(GUIDE)).with_context(|| format!("cannot read {GUIDE}"))?;
     let blocks = blocks(&text);
     ensure!(!blocks.is_empty(), "{GUIDE} has no examples");
+    for address in blocks.iter().flat_map(|block| addresses(block)) {
+        // Otherwise the examples would wait for ever for a node that cannot start.
+        TcpListener::bind(address)
+            .with_context(|| format!("{address}, which the examples of {GUIDE} use, is taken"))?;
+    }
     let folder = root.join("target/xtask/guide");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
@@ -48,9 +54,21 @@ fn blocks(text: &str) -> Vec<String> {
     blocks
 }
 
+/// The addresses of loopback in a block.
+fn addresses(block: &str) -> impl Iterator<Item = &str> {
+    let words = block.split(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'));
+    words.filter(|word| word.starts_with("127.0.0.1:"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_addresses_of_an_example_are_found() {
+        let block = "mufakat init --endpoint 127.0.0.1:7441 \\\n --listen 127.0.0.1:7442\nmufakat status";
+        assert_eq!(addresses(block).collect::<Vec<_>>(), ["127.0.0.1:7441", "127.0.0.1:7442"]);
+    }
 
     #[test]
     fn only_shell_blocks_with_the_program_run() {

@@ -122,7 +122,9 @@ impl Report {
     /// The table at the end.
     pub(crate) fn table(&self) -> String {
         let name_width = self.steps.iter().map(|step| step.name.len()).max().unwrap_or_default();
-        let mut text = format!("\n   {:name_width$}  {:9}  {:>8}  figures\n", "step", "held", "time");
+        let number_width = self.steps.len().to_string().len();
+        let mut text =
+            format!("\n{:number_width$}  {:name_width$}  {:9}  {:>8}  figures\n", "", "step", "held", "time");
         for (number, step) in (1..).zip(&self.steps) {
             let held = step.checks.iter().filter(|check| check.held).count();
             let (held, time) = match step.began {
@@ -130,7 +132,11 @@ impl Report {
                 None => (NOT_RUN.to_owned(), String::new()),
             };
             let mark = if step.held() { '✓' } else { '✗' };
-            let line = format!("{number}. {:name_width$}  {mark} {held:8} {time:>7}  {}", step.name, step.figures());
+            let line = format!(
+                "{number:number_width$}. {:name_width$}  {mark} {held:8} {time:>7}  {}",
+                step.name,
+                step.figures()
+            );
             text.push_str(&format!("{}\n", line.trim_end()));
         }
         let (held, all) = (self.steps.iter().filter(|step| step.held()).count(), self.steps.len());
