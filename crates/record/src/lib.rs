@@ -10,6 +10,7 @@ mod handling;
 mod header;
 mod id;
 pub mod identifier;
+mod json;
 mod keys;
 pub mod kinds;
 mod message;

@@ -23,8 +23,6 @@ const LEFT_OUT: [(&str, &str); 1] =
 /// What is not checked, and why: that whatever fits the document is accepted. Many rules stand between the members of a request,
 /// or between it and what the node holds; they are answered with 422, and no schema can say them.
 const NOT_CHECKED: &str = "positive_data_acceptance";
-/// Whatever bytes come are lines to this operation, and each line is answered for itself: no body is refused as a whole.
-const TAKES_ANYTHING: &str = "share_records";
 /// Beside those that Schemathesis takes for a refusal by itself: gone, changed meanwhile, too large.
 const REFUSALS: &str =
     r#"["400", "401", "403", "404", "405", "406", "409", "410", "412", "413", "415", "422", "428", "5xx"]"#;
@@ -271,8 +269,6 @@ impl Stage {
         let (all, some): (Vec<_>, Vec<_>) = (0..self.known.len()).partition(|n| self.known[*n].paths.is_none());
         text.push_str("[parameters]\n");
         text.extend(all.into_iter().map(binding));
-        text.push_str(&format!("[[operations]]\ninclude-operation-id = \"{TAKES_ANYTHING}\"\n"));
-        text.push_str("checks.negative_data_rejection.enabled = false\n");
         for number in some {
             let paths = self.known[number].paths.unwrap_or_default();
             text.push_str(&format!("[[operations]]\ninclude-path-regex = \"{paths}\"\n[operations.parameters]\n"));

@@ -158,10 +158,10 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "after")]
     pub(crate) save: Option<String>,
     /// List the saved searches with what they last found
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with_all = ["words", "save", "end", "after"])]
     pub(crate) saved: bool,
     /// End the saved search of this name
-    #[arg(long, value_name = "NAME", exclusive = true)]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["words", "save", "after"])]
     pub(crate) end: Option<String>,
 }
 

@@ -221,11 +221,37 @@ async fn show(client: &Client, record: &str, output: Output) -> anyhow::Result<(
     if rows.is_empty() {
         return Err(refused("not-found", "there is no such request here"));
     }
+    let record = client.get(&format!("/api/v1/records/{id}")).await?;
     output.show(&page, || {
-        let shown: Vec<String> = rows.iter().map(|row| words(row, now_s().saturating_mul(1000))).collect();
+        let mut shown: Vec<String> = rows.iter().map(|row| words(row, now_s().saturating_mul(1000))).collect();
+        shown.push(asked(&record["body"]));
         shown.join("\n")
     })?;
     Ok(())
+}
+
+/// What is asked, as its author wrote it; nothing once that was deleted.
+fn asked(body: &Value) -> String {
+    let identifier = |one: &Value| format!("{} {}", text_of(&one["type"]), text_of(&one["value"]));
+    let subject = |subject: &Value| {
+        let identifiers = subject["identifiers"].as_array().into_iter().flatten().map(identifier);
+        let parts = [text_of(&subject["class"]), text_of(&subject["name"])].into_iter().chain(identifiers);
+        parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    let subjects: Vec<String> = body["subjects"].as_array().into_iter().flatten().map(subject).collect();
+    let field = |name: &'static str, shown: &'static str| (shown, text_of(&body[name]));
+    facts(&[
+        field("text", "asked"),
+        ("about", subjects.join("; ")),
+        field("offence", "offence"),
+        field("purpose", "purpose"),
+        field("link", "link"),
+        field("necessity", "necessary"),
+        field("holding", "may hold it"),
+        field("legal_basis", "legal basis"),
+        field("restrictions", "restricted"),
+        field("language", "language"),
+    ])
 }
 
 fn urgency(body: &Value) -> &'static str {

@@ -80,7 +80,7 @@ fn saved_words(saved: &Value) -> String {
 }
 
 fn words(page: &Value) -> String {
-    let mut table = Table::new(&["received", "record", "from", "kind", "label", "title"]);
+    let mut table = Table::new(&["received", "record", "from", "kind", "label", "state", "title"]);
     for hit in page["hits"].as_array().into_iter().flatten() {
         table.row([
             hit["received_at_ms"].as_u64().map(show_ms).unwrap_or_default(),
@@ -88,6 +88,7 @@ fn words(page: &Value) -> String {
             text_of(&hit["author"]),
             text_of(&hit["kind"]),
             format!("TLP:{}", text_of(&hit["tlp"])),
+            text_of(&hit["state"]),
             text_of(&hit["title"]),
         ]);
     }
@@ -132,12 +133,12 @@ mod tests {
 
     #[test]
     fn what_was_found_is_a_table() {
-        let hit = json!({ "record": "ab".repeat(32), "author": "vn-police", "kind": "report", "tlp": "RED",
+        let hit = json!({ "record": "ab".repeat(32), "author": "vn-police", "kind": "report", "tlp": "RED", "state": "corrected",
             "received_at_ms": 1_795_294_800_000_u64, "title": "EXERCISE\u{1b}" });
         let text =
             words(&json!({ "hits": [hit], "count": { "number": 1000, "more": true }, "next": "x", "complete": false }));
         for part in [
-            "abababababab  vn-police  report  TLP:RED  EXERCISE\u{fffd}",
+            "abababababab  vn-police  report  TLP:RED  corrected  EXERCISE\u{fffd}",
             "found: 1000+",
             "--after x",
             "not everything",

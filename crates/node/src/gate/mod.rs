@@ -40,7 +40,7 @@ const NO_RULE: &str = "none";
 /// The name that stands where no rule permits.
 const NOTHING_PERMITS: &str = "nothing-permits";
 /// The name that stands where the schema does not know what is asked for.
-const UNKNOWN_OPERATION: &str = "unknown-operation";
+pub(crate) const UNKNOWN_OPERATION: &str = "unknown-operation";
 /// The name that stands where a rule could not be evaluated. Cedar passes over such a rule; here it refuses.
 const RULE_FAILED: &str = "rule-failed";
 

@@ -38,15 +38,15 @@ pub struct Report {
     pub entities: Option<Vec<Entity>>,
     /// Where.
     #[n(5)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::json::object", skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
     /// When.
     #[n(6)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::json::object", skip_serializing_if = "Option::is_none")]
     pub time: Option<Period>,
     /// How far source and information are to be trusted.
     #[n(7)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::json::object", skip_serializing_if = "Option::is_none")]
     pub evaluation: Option<Evaluation>,
     /// The language of the text (BCP 47).
     #[n(8)]

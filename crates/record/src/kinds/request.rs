@@ -47,7 +47,7 @@ pub struct Request {
     pub holding: String,
     /// Present when it is urgent.
     #[n(9)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::json::object", skip_serializing_if = "Option::is_none")]
     pub urgency: Option<Urgency>,
     /// What the asking side will not do with an answer, or what the asked side may not do with the request.
     #[n(10)]

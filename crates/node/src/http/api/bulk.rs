@@ -49,8 +49,8 @@ const ANSWER_BYTES: usize = 96;
 /// Shares many reports: a line of JSON in (`Envelope`), a line out, in the same order.
 #[utoipa::path(
     post, path = "/api/v1/records/bulk", operation_id = "share_records", tag = "records",
-    // Nothing is a file of no lines.
-    request_body(content = Option<String>, content_type = "application/x-ndjson"),
+    // Whatever bytes come are lines, and each is answered for itself: no schema could be broken.
+    request_body(content_type = "application/x-ndjson", description = "A report on each line; no bytes are no lines."),
     responses((status = 200, description = "A line for each: its number and the record's id, or an error.",
         body = String, content_type = "application/x-ndjson"))
 )]

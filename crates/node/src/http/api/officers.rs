@@ -20,6 +20,7 @@ use utoipa_axum::routes;
 use super::problem::{Json, Problem, Query};
 use crate::desk::secret::{Secret, Use};
 use crate::desk::{self, Caller, Via};
+use crate::gate::UNKNOWN_OPERATION;
 use crate::node::Node;
 use crate::writer::Fault;
 
@@ -351,6 +352,12 @@ async fn create_token(
     let mut scopes = asked.scopes;
     scopes.sort_unstable();
     scopes.dedup();
+    // A name that nothing goes by would make a token that is good for nothing.
+    let unknown =
+        |scope: &&String| node.gate.decide_operation(Some(&caller), &node.me, scope).rule == UNKNOWN_OPERATION;
+    if let Some(scope) = scopes.iter().find(unknown) {
+        return Err(Problem::malformed(format!("`scopes`: no operation is called {scope:?}")));
+    }
     let means = Means::Token { secret: node.desk.hash(&secret), label: asked.label, scopes, expires };
     let id = desk::give(&node, &officer, means, caller.officer).await?;
     let answer = json!({ "id": id, "officer": officer, "token": secret.text(), "expires": expires });

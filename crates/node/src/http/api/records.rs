@@ -117,15 +117,24 @@ fn find(reader: &Reader, id: &RecordId, me: &AgencyId) -> Result<Option<Found>, 
     let Some(held) = reader.held(id).map_err(unavailable)? else { return Ok(None) };
     let state = match &held.record {
         None => "deleted".to_owned(),
-        Some(record) if record.header().author == *me => own_state(reader, id, me)?.to_owned(),
-        Some(_) => {
-            let row = reader.row(inbox::NAME, &held.leaf.to_be_bytes());
-            let row = row.map_err(|e| mufakat_store::Error::Unavailable(e.0))?;
-            let state = row.as_ref().and_then(|row| row.body["state"].as_str());
-            state.unwrap_or("current").to_owned()
-        }
+        Some(record) => state_of(reader, record, held.leaf, me)?,
     };
     Ok(Some(Found { record: held.record, leaf: held.leaf, at_ms: held.at_ms, state }))
+}
+
+/// The state of a record that is held with its content: what its author said about it later.
+pub(super) fn state_of(
+    reader: &Reader,
+    record: &Verified,
+    leaf: u64,
+    me: &AgencyId,
+) -> Result<String, mufakat_store::Error> {
+    if record.header().author == *me {
+        return Ok(own_state(reader, &record.id(), me)?.to_owned());
+    }
+    let row = reader.row(inbox::NAME, &leaf.to_be_bytes()).map_err(|e| mufakat_store::Error::Unavailable(e.0))?;
+    let state = row.as_ref().and_then(|row| row.body["state"].as_str());
+    Ok(state.unwrap_or("current").to_owned())
 }
 
 /// The state of a record of ours: what we said about it later.

@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 
 use super::cursor::Cursors;
 use super::problem::{Problem, Query};
+use super::records::state_of;
 use crate::desk::{self, Caller};
 use crate::gate::Action;
 use crate::node::Node;
@@ -67,6 +68,8 @@ struct Shown {
     thread: ThreadId,
     /// When it came or was authored, in milliseconds since 1970.
     received_at_ms: u64,
+    /// `current`, `retracted` or `corrected`.
+    state: String,
     title: Option<String>,
 }
 
@@ -110,7 +113,11 @@ async fn search_records(
         let question = Question { scope: Some(&scope), ..asked.question() };
         let found = searching.search.find(reader, &question)?;
         let next = found.hits.last().filter(|_| found.more).map(|last| cursors.seal(&last.leaf.to_be_bytes()));
-        let hits = found.hits.iter().filter_map(|hit| shown(reader, hit).transpose()).collect::<Result<_, _>>()?;
+        let hits = found
+            .hits
+            .iter()
+            .filter_map(|hit| shown(reader, hit, &searching.me).transpose())
+            .collect::<Result<_, _>>()?;
         let count = found.count.map(|Count { number, more }| Counted { number, more });
         Ok(Page { hits, count, next, complete: found.next >= size })
     });
@@ -122,7 +129,7 @@ async fn search_records(
     Ok(axum::Json(page))
 }
 
-fn shown(reader: &Reader, hit: &Hit) -> Result<Option<Shown>, mufakat_store::Error> {
+fn shown(reader: &Reader, hit: &Hit, me: &AgencyId) -> Result<Option<Shown>, mufakat_store::Error> {
     // What was deleted since it was found is not shown.
     let Some(bytes) = reader.record_bytes(&hit.record)? else { return Ok(None) };
     let Ok(record) = Verified::from_own_store(bytes) else { return Ok(None) };
@@ -135,6 +142,7 @@ fn shown(reader: &Reader, hit: &Hit) -> Result<Option<Shown>, mufakat_store::Err
         tlp: header.handling.tlp,
         thread: header.thread,
         received_at_ms: leaf.at_ms,
+        state: state_of(reader, &record, hit.leaf, me)?,
         title: inbox::title(&record),
     }))
 }
