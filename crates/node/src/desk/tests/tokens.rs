@@ -99,6 +99,7 @@ async fn an_officer_has_tokens_of_ones_own_and_no_others() {
         (json!({ "valid_s": 366 * 86_400 + 1 }), 400),
         (json!({ "label": "" }), 422),
         (json!({ "scopes": [""] }), 422),
+        (json!({ "scopes": ["share_record", "share_recordz"] }), 422),
         (json!({ "secret": "x" }), 400),
     ] {
         let mut body = asked.clone();

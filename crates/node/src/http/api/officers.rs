@@ -356,7 +356,8 @@ async fn create_token(
     let unknown =
         |scope: &&String| node.gate.decide_operation(Some(&caller), &node.me, scope).rule == UNKNOWN_OPERATION;
     if let Some(scope) = scopes.iter().find(unknown) {
-        return Err(Problem::malformed(format!("`scopes`: no operation is called {scope:?}")));
+        let detail = format!("`scopes`: no operation is called {scope:?}");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, UNKNOWN_OPERATION, detail));
     }
     let means = Means::Token { secret: node.desk.hash(&secret), label: asked.label, scopes, expires };
     let id = desk::give(&node, &officer, means, caller.officer).await?;
