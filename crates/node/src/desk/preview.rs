@@ -48,6 +48,8 @@ pub(crate) fn of_envelope(
     directory: &Directory,
     envelope: &Envelope,
 ) -> Result<Previewed, NotShared> {
+    // What cannot be released has nobody who could read it.
+    share::body_of(&envelope.body)?;
     let handling = share::handling_of(envelope);
     let named = directory.chain().resolve(&envelope.to);
     let audience = named.map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
