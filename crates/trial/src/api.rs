@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args as ClapArgs;
 use http::{Request, header};
 use mufakat_node::net::web::{self, Web};
+use mufakat_record::Role;
 use serde_json::{Value, json};
 
 use crate::community::{self, Agency, Community, Node, free_port};
@@ -45,18 +46,6 @@ const PARTNER: Agency =
 const OFFICER: &str = "d3-night";
 /// Another, to whom anything may happen.
 const OTHER: &str = "d4-day";
-const ROLES: [&str; 9] = [
-    "duty-officer",
-    "analyst",
-    "releaser",
-    "supervisor",
-    "liaison",
-    "secretariat",
-    "signatory",
-    "auditor",
-    "administrator",
-];
-
 /// Options of the trial.
 #[derive(ClapArgs)]
 pub(crate) struct Args {
@@ -167,7 +156,7 @@ impl Stage {
         let record = |node: &Node, arguments: &[&str]| id(&node.cli(arguments)?["records"][0]["id"]);
 
         let mut grant = vec!["officer", "invite", OFFICER, "--name", "EXERCISE", "--clearance", "RED"];
-        grant.extend(ROLES.iter().flat_map(|role| ["--role", role]));
+        grant.extend(Role::ALL.iter().flat_map(|(_, role)| ["--role", role]));
         desk.cli(&grant)?;
         let name = ["--name", "EXERCISE", "--clearance", "AMBER", "--role", "analyst"];
         desk.cli(&[&["officer", "invite", OTHER][..], &name].concat())?;

@@ -21,7 +21,7 @@ Example:
   mufakat request ask --to ru-police request.json
 
 The file holds title, text, offence, purpose, link, necessity, holding, language and legal_basis, and may hold
-urgency, restrictions, judge_needed, subjects and not_copied; docs/api.md says what they mean.")]
+urgency, restrictions, judge_needed, subjects and not_copied; docs/requests.md says what they mean.")]
     Ask(Box<AskArgs>),
     /// Show requests with their clocks
     #[command(after_help = "\

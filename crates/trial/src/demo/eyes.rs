@@ -11,6 +11,7 @@ use axum::body::Body;
 use http::Method;
 use mufakat_node::net::local_client::{self, Node as Desk};
 use mufakat_node::net::web::Web;
+use mufakat_record::Role;
 use serde_json::{Value, json};
 
 use super::comply::found;
@@ -20,19 +21,7 @@ use crate::community::{self, free_port};
 
 /// For whose eyes it is.
 const NAMED: &str = "d3-night";
-/// The others at the same agency, one for each role.
-const OTHERS: [&str; 9] = [
-    "duty-officer",
-    "analyst",
-    "releaser",
-    "supervisor",
-    "liaison",
-    "secretariat",
-    "signatory",
-    "auditor",
-    "administrator",
-];
-/// Those of them who oversee: they know of every act, and so of ids, and never of content.
+/// Those who oversee, among the others at the same agency, one for each role: they know of every act, and so of ids, and never of content.
 const OVERSEES: &str = "auditor";
 /// The views of a node.
 const VIEWS: [&str; 13] = [
@@ -112,7 +101,7 @@ impl Stage {
         demo.start(RU)?;
         let mut officers = Vec::new();
         for (name, roles) in std::iter::once((NAMED, &["analyst", "duty-officer"][..]))
-            .chain(OTHERS.iter().map(|role| (*role, std::slice::from_ref(role))))
+            .chain(Role::ALL.iter().map(|(_, role)| (*role, std::slice::from_ref(role))))
         {
             let mut arguments = vec!["officer", "invite", name, "--name", "EXERCISE", "--clearance", "RED"];
             arguments.extend(roles.iter().flat_map(|role| ["--role", *role]));
@@ -170,7 +159,7 @@ impl Stage {
                 let more = ["?limit=500", "?limit=500&order=oldest"];
                 VIEWS.iter().flat_map(|view| more.map(|more| format!("/api/v1/views/{view}{more}"))).collect()
             }
-            path if path.contains("{officer}") => with(&[NAMED, OTHERS[0]]),
+            path if path.contains("{officer}") => with(&[NAMED, Role::DutyOfficer.name()]),
             path if path.contains("{leaf}") => {
                 let size = demo.node(RU).cli(&["status"])?["leaves"].as_u64().context("no leaves")?;
                 let leaves: Vec<String> = (size.saturating_sub(LEAVES)..size).map(|leaf| leaf.to_string()).collect();
@@ -284,7 +273,7 @@ fn others(demo: &mut Demo, stage: &Stage, canary: &Canary, paths: &[String]) -> 
     let kilobytes = bytes / 1_000;
     let what = format!(
         "{} others ask {requests} times, all GET operations among it: of {kilobytes} kB no word is its own, and no id",
-        OTHERS.len()
+        Role::ALL.len()
     );
     let all = answered > 0 && !statuses.keys().any(|status| *status >= 500 || *status == 401);
     demo.report.check(what, hits.is_empty() && all, format!("{statuses:?}; {}", hits.join("; ")));
