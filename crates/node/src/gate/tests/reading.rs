@@ -30,6 +30,24 @@ fn what_may_not_be_read_is_neither_exported_nor_passed_on() {
 }
 
 #[test]
+fn what_was_said_of_a_draft_takes_the_clearance_for_it() {
+    for kind in ["draft", "draft-step", "approval"] {
+        let case = |clearance| Case {
+            kind,
+            audience: ids(&["vn-police"]),
+            handling: Handling::with(Tlp::Red),
+            caller: Caller { clearance, ..officer(Role::Analyst) },
+            ..Case::default()
+        };
+        for action in [Action::List, Action::Search, Action::Read] {
+            case(Tlp::Green).check(action, "clearance");
+            case(Tlp::AmberStrict).check(action, "clearance");
+            case(Tlp::Red).check(action, "none");
+        }
+    }
+}
+
+#[test]
 fn a_rule_on_reading_holds_for_what_presupposes_it() {
     let policies = added(
         r#"@id("nights") @why("nobody reads at night")
