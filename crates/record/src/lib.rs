@@ -13,6 +13,7 @@ pub mod identifier;
 mod json;
 mod keys;
 pub mod kinds;
+pub mod matching;
 mod message;
 pub mod parcel;
 mod reason;

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod drafts;
 pub mod holds;
 pub mod inbox;
+pub mod matching;
 pub mod officers;
 pub mod policies;
 pub mod refused;

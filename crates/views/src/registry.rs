@@ -18,6 +18,7 @@ use crate::View;
 use crate::drafts::Drafts;
 use crate::holds::Holds;
 use crate::inbox::Inbox;
+use crate::matching::Matching;
 use crate::officers::Officers;
 use crate::policies::Policies;
 use crate::refused::Refused;
@@ -32,7 +33,7 @@ use crate::uses::Uses;
 /// Every view of a node, in the order in which an event is folded into them.
 pub static VIEWS: &[&dyn View] = &[
     &Inbox, &Refused, &Track, &Drafts, &Uses, &UsedBy, &Policies, &Requests, &Holds, &Retention, &Officers, &SignIns,
-    &Searches,
+    &Searches, &Matching,
 ];
 
 /// The view of this name.

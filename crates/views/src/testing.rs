@@ -6,6 +6,8 @@ use mufakat_record::kinds::answer::{Action, Answer};
 use mufakat_record::kinds::approval::{Approval, Decision};
 use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::escalation::{Escalation, Level};
+use mufakat_record::kinds::match_ask::{Item, MatchAsk, MatchSent, Sent};
+use mufakat_record::kinds::match_result::MatchResult;
 use mufakat_record::kinds::policy_set::{PolicyFile, PolicySet};
 use mufakat_record::kinds::receipt::{Entry, Receipt};
 use mufakat_record::kinds::report::{Class, Entity, Identifier, IdentifierType, Report, ReportType};
@@ -392,9 +394,40 @@ pub(crate) fn summary(author: &str, to: &str, from: u64, record: RecordId) -> Ve
     sign(header(author, &[to], UseSummary::KIND), body.to_body())
 }
 
+fn match_ask(title: &str) -> Verified {
+    let item = Item { subject: "email".parse().unwrap(), value: "exercise@example.org".into(), birth_year: None };
+    let text = || title.to_owned();
+    let body = MatchAsk {
+        by: None,
+        purpose: text(),
+        case: text(),
+        basis: text(),
+        partners: vec![agency(PARTNERS[0])],
+        items: vec![item],
+        secret: [1; 32],
+        watch_until: None,
+    };
+    sign(header(ME, &[ME], MatchAsk::KIND), body.to_body())
+}
+
+/// What is said about a record of this agency's own.
+fn at_home<B: Body>(on: RecordId, body: &B) -> Verified {
+    let references = vec![Reference { relation: Relation::About, record: on }];
+    sign(Header { references, ..header(ME, &[ME], B::KIND) }, body.to_body())
+}
+
+fn match_sent(on: RecordId, question: RecordId) -> Verified {
+    let (partner, subject) = (agency(PARTNERS[0]), "email".parse().unwrap());
+    at_home(on, &MatchSent { questions: vec![Sent { question, partner, subject, key: on, part: 0, count: 1 }] })
+}
+
+fn match_result(on: RecordId, fault: bool) -> Verified {
+    at_home(on, &MatchResult { through: 0, hits: Vec::new(), fault: fault.then(|| "exercise".to_owned()) })
+}
+
 /// A random history that a node can have: what it is about comes before what is said about it.
 pub(crate) fn histories() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec((0..27u8, any::<prop::sample::Index>(), 0..3usize, any::<bool>()), 1..60).prop_map(
+    prop::collection::vec((0..30u8, any::<prop::sample::Index>(), 0..3usize, any::<bool>()), 1..60).prop_map(
         |choices| {
             let (mut received, mut authored, mut sets) = (Vec::new(), Vec::new(), Vec::new());
             let steps = choices.into_iter().enumerate().map(|(leaf, (what, which, partner, flag))| {
@@ -449,6 +482,9 @@ pub(crate) fn histories() -> impl Strategy<Value = Vec<Step>> {
                         let level = if flag { Level::Deputy } else { Level::Supervisor };
                         Step::Authored(escalation(on, level, (START_S + leaf as u64) * 1000))
                     }),
+                    27 => went(&mut authored, match_ask(&title)),
+                    28 => one_of(&authored).map(|on| Step::Authored(match_sent(on, on))),
+                    29 => one_of(&authored).map(|on| Step::Authored(match_result(on, flag))),
                     10 => one_of(if flag { &received } else { &authored }).map(Step::Deleted),
                     12 => one_of(if flag { &received } else { &authored }).map(|id| Step::Used(id, act(How::Read))),
                     13 => one_of(&received).map(|id| Step::Decided(id, act(How::Release))),

@@ -12,6 +12,13 @@ pub mod draft_step;
 pub mod escalation;
 pub mod hold;
 pub mod key_set;
+pub mod match_answer;
+pub mod match_ask;
+pub mod match_filter;
+pub mod match_key;
+pub mod match_list;
+pub mod match_question;
+pub mod match_result;
 pub mod officer;
 pub mod onward;
 pub mod permission;
@@ -102,6 +109,16 @@ pub const KINDS: &[(&str, Check)] = &[
     (hold::Hold::KIND, check_as::<hold::Hold>),
     (hold::HoldLifted::KIND, check_as::<hold::HoldLifted>),
     (key_set::KeySet::KIND, check_as::<key_set::KeySet>),
+    (match_answer::MatchAnswer::KIND, check_as::<match_answer::MatchAnswer>),
+    (match_ask::MatchAsk::KIND, check_as::<match_ask::MatchAsk>),
+    (match_list::MatchBudget::KIND, check_as::<match_list::MatchBudget>),
+    (match_ask::MatchEnd::KIND, check_as::<match_ask::MatchEnd>),
+    (match_filter::MatchFilter::KIND, check_as::<match_filter::MatchFilter>),
+    (match_key::MatchKey::KIND, check_as::<match_key::MatchKey>),
+    (match_list::MatchList::KIND, check_as::<match_list::MatchList>),
+    (match_question::MatchQuestion::KIND, check_as::<match_question::MatchQuestion>),
+    (match_result::MatchResult::KIND, check_as::<match_result::MatchResult>),
+    (match_ask::MatchSent::KIND, check_as::<match_ask::MatchSent>),
     (officer::Officer::KIND, check_as::<officer::Officer>),
     (policy_set::PolicySet::KIND, check_as::<policy_set::PolicySet>),
     (onward::Onward::KIND, check_as::<onward::Onward>),
@@ -119,12 +136,12 @@ pub const KINDS: &[(&str, Check)] = &[
     (witness_alarm::WitnessAlarm::KIND, check_as::<witness_alarm::WitnessAlarm>),
 ];
 
-/// Whether the content of a record of this kind can be deleted: what people share can, what they drafted, and what is not known
-/// here. On all others the register, evidence and the views of others rest. A step of a request can be deleted after the
+/// Whether the content of a record of this kind can be deleted: what people share can, what they drafted, what they asked by private
+/// matching, and what is not known here. On all others the register, evidence and the views of others rest. A step of a request can be deleted after the
 /// request; before that the request's state rests on it.
 pub fn deletable(kind: &str) -> bool {
     onward::PASSED_ON.contains(&kind)
-        || [request::Request::KIND, draft::Draft::KIND].contains(&kind)
+        || [request::Request::KIND, draft::Draft::KIND, match_ask::MatchAsk::KIND].contains(&kind)
         || !KINDS.iter().any(|(known, _)| *known == kind)
 }
 
@@ -146,6 +163,11 @@ fn is_own_origin(header: &Header, origin: &str) -> bool {
     let epoch = origin.strip_prefix("mufakat/").and_then(|rest| rest.strip_prefix(header.author.as_str()));
     let epoch = epoch.and_then(|rest| rest.strip_prefix('/')).unwrap_or_default();
     epoch.parse::<u64>().is_ok_and(|number| number.to_string() == epoch)
+}
+
+/// Whether it is for one agency that is not the author.
+fn to_one_partner(header: &Header) -> bool {
+    matches!(header.audience.as_slice(), [partner] if *partner != header.author)
 }
 
 /// Whether the header refers to exactly one record in this way.

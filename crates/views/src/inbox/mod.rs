@@ -31,15 +31,19 @@ use mufakat_record::kinds::use_summary::UseSummary;
 
 pub use fold::title;
 
-use crate::{Event, Happening, RowChange, Rows, RowsUnavailable, View};
+use crate::{Event, Happening, RowChange, Rows, RowsUnavailable, View, matching};
 
 /// The view's name.
 pub const NAME: &str = "inbox";
 
 /// Kinds that nodes exchange among themselves. People see what follows from them elsewhere: answers and deletions in the view
-/// `track`, summaries of use in `used-by`.
+/// `track`, summaries of use in `used-by`, private matching in `matching`.
 const NOT_FOR_PEOPLE: [&str; 6] =
     [Answer::KIND, DeletionReceipt::KIND, KeySet::KIND, Receipt::KIND, RegisterApproval::KIND, UseSummary::KIND];
+
+fn is_for_people(kind: &str) -> bool {
+    !NOT_FOR_PEOPLE.contains(&kind) && !matching::KINDS.contains(&kind)
+}
 
 /// The view.
 #[derive(Debug, Clone, Copy)]
@@ -56,9 +60,7 @@ impl View for Inbox {
 
     fn fold(&self, event: &Event<'_>, rows: &dyn Rows) -> Result<Vec<RowChange>, RowsUnavailable> {
         match event.happening {
-            Happening::Received(record) if !NOT_FOR_PEOPLE.contains(&record.header().kind.as_str()) => {
-                fold::received(event, record, rows)
-            }
+            Happening::Received(record) if is_for_people(&record.header().kind) => fold::received(event, record, rows),
             Happening::Erased(record) => {
                 let key = event.leaf.to_be_bytes().to_vec();
                 Ok(vec![RowChange::Put(fold::tombstone(key, event.at_ms, record))])

@@ -13,8 +13,9 @@ use mufakat_record::kinds::saved_search::SavedSearch;
 use mufakat_record::{Header, Verified, cbor};
 
 use super::{Point, facets, fold, words};
+use crate::matching;
 
-/// Kinds that nodes exchange among themselves, and questions; nobody searches for them.
+/// Kinds that nodes exchange among themselves, and questions; nobody searches for them, nor for what is asked by private matching.
 const NOT_FOR_PEOPLE: [&str; 6] =
     [Answer::KIND, KeySet::KIND, Receipt::KIND, RegisterApproval::KIND, RegisterVersion::KIND, SavedSearch::KIND];
 /// Stands between the words of two fields, so that no phrase goes over from one into the other.
@@ -41,7 +42,8 @@ impl Document {
 /// that was passed on what it carries.
 pub fn document(record: &Verified) -> Option<Document> {
     let header = record.header();
-    if NOT_FOR_PEOPLE.contains(&header.kind.as_str()) {
+    let kind = header.kind.as_str();
+    if NOT_FOR_PEOPLE.contains(&kind) || matching::KINDS.contains(&kind) {
         return None;
     }
     let carried = if header.kind == Onward::KIND { original_of(record).ok() } else { None };
