@@ -4,5 +4,6 @@
 //! Pure: random bytes and time are arguments. `docs/matching.md` describes the protocol, its threats and what leaks.
 
 pub mod key;
+pub mod question;
 pub mod tag;
 pub mod voprf;
