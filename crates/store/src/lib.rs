@@ -5,6 +5,7 @@
 
 mod class;
 pub mod conformance;
+pub mod lists;
 mod port;
 mod project;
 pub mod search;
