@@ -1,11 +1,11 @@
-//! `match-list` and `match-budget`: home records of what was done to this agency's lists for private matching, and of how much a
-//! partner may ask.
+//! `match-list`, `match-budget` and `match-alarm`: home records of what was done to this agency's lists for private matching, of how
+//! much a partner may ask, and of when it has asked nearly that much or all of it.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use super::Body;
-use crate::{AgencyId, Digest, Header, OfficerId};
+use super::{Body, refers_once};
+use crate::{AgencyId, Digest, Header, OfficerId, Relation};
 
 /// The longest window of a budget, in days.
 pub const WINDOW_DAYS_MAX: u32 = 366;
@@ -71,5 +71,56 @@ impl Body for MatchBudget {
 
     fn is_sound(&self, _: &Header) -> bool {
         (1..=WINDOW_DAYS_MAX).contains(&self.window_days)
+    }
+}
+
+/// How far a partner has come in its budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cbor(index_only)]
+pub enum Mark {
+    /// Four fifths of it are used.
+    #[n(0)]
+    Near,
+    /// A question was refused because it would not hold it.
+    #[n(1)]
+    Exhausted,
+}
+
+impl Mark {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Near => "near",
+            Self::Exhausted => "exhausted",
+        }
+    }
+}
+
+/// A partner's budget has come to a mark. The question that brought it there stands in the header's references (about). The node
+/// makes it by itself, so no officer stands in it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[cbor(map)]
+pub struct MatchAlarm {
+    /// Whose budget.
+    #[n(1)]
+    pub partner: AgencyId,
+    /// Which mark.
+    #[n(2)]
+    pub mark: Mark,
+    /// How many elements of that partner's questions were evaluated within the window.
+    #[n(3)]
+    pub used: u64,
+    /// How many may be.
+    #[n(4)]
+    pub limit: u32,
+}
+
+impl Body for MatchAlarm {
+    const KIND: &'static str = "match-alarm";
+    const HOME: bool = true;
+
+    fn is_sound(&self, header: &Header) -> bool {
+        refers_once(header, Relation::About)
     }
 }

@@ -109,6 +109,7 @@ pub const KINDS: &[(&str, Check)] = &[
     (hold::Hold::KIND, check_as::<hold::Hold>),
     (hold::HoldLifted::KIND, check_as::<hold::HoldLifted>),
     (key_set::KeySet::KIND, check_as::<key_set::KeySet>),
+    (match_list::MatchAlarm::KIND, check_as::<match_list::MatchAlarm>),
     (match_answer::MatchAnswer::KIND, check_as::<match_answer::MatchAnswer>),
     (match_ask::MatchAsk::KIND, check_as::<match_ask::MatchAsk>),
     (match_list::MatchBudget::KIND, check_as::<match_list::MatchBudget>),

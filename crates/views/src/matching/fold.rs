@@ -5,7 +5,7 @@ use mufakat_record::kinds::match_answer::{MatchAnswer, Outcome};
 use mufakat_record::kinds::match_ask::{MatchAsk, MatchSent};
 use mufakat_record::kinds::match_filter::{DELTAS_MAX, MatchFilter};
 use mufakat_record::kinds::match_key::MatchKey;
-use mufakat_record::kinds::match_list::{MatchBudget, MatchList};
+use mufakat_record::kinds::match_list::{MatchAlarm, MatchBudget, MatchList};
 use mufakat_record::kinds::match_question::MatchQuestion;
 use mufakat_record::kinds::match_result::MatchResult;
 use mufakat_record::matching::Label;
@@ -207,6 +207,7 @@ pub(super) fn asked(event: &Event<'_>, record: &Verified, rows: &dyn Rows) -> Ch
         ("question", record.id().to_string()),
         ("partner", asked.partner.to_string()),
         ("state", asked.state.clone()),
+        ("commitment", said.commitment.to_string()),
     ];
     Ok(vec![put(row_key(event.leaf, 0), event.at_ms, record.id(), facets, &asked)])
 }
@@ -306,6 +307,12 @@ pub(super) fn list(event: &Event<'_>, record: &Verified) -> Vec<RowChange> {
     let Ok(said) = MatchList::from_body(record.header(), record.body()) else { return Vec::new() };
     let facets = vec![("row", "list".to_owned()), ("by", whose(said.by.as_ref()))];
     vec![put(row_key(event.leaf, 0), event.at_ms, record.id(), facets, &plain("list", &said))]
+}
+
+pub(super) fn alarm(event: &Event<'_>, record: &Verified) -> Vec<RowChange> {
+    let Ok(said) = MatchAlarm::from_body(record.header(), record.body()) else { return Vec::new() };
+    let facets = vec![("row", "alarm".to_owned()), ("partner", said.partner.to_string())];
+    vec![put(row_key(event.leaf, 0), event.at_ms, record.id(), facets, &plain("alarm", &said))]
 }
 
 /// The budget of a partner, in the place of the one before.

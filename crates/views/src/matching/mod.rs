@@ -5,7 +5,7 @@
 //!   counted from 1.
 //! - Time: when the row came about.
 //! - Facets: `row`, what sort of row it is (below); and by what the fold, the node and people find it: `ask`, `question`, `key`, `side`,
-//!   `partner`, `subject`, `state`, `by`, `current`, `budget`, `watch`.
+//!   `partner`, `subject`, `state`, `by`, `current`, `budget`, `watch`, `commitment`.
 //! - Body: one of these, by `row`:
 //!   - `ask` ([`Ask`]): what an officer asks, without the identifiers. Record: the `match-ask`.
 //!   - `question` ([`Question`]): one question to one partner, with its hits. Record: the `match-ask`, so whoever may not see the ask
@@ -13,7 +13,7 @@
 //!   - `asked` ([`Asked`]): a question of a partner. Record: the `match-question`.
 //!   - `key` ([`Key`]): a key of this agency's for a partner, or of a partner's for this agency, with the filters made under it. Record:
 //!     the `match-key`.
-//!   - `list`, `budget`: the bodies of `match-list` and `match-budget`. Record: that.
+//!   - `list`, `budget`, `alarm`: the bodies of `match-list`, `match-budget` and `match-alarm`. Record: that.
 //!
 //! An ask can be deleted; its rows go with it. Everything else here holds nothing of what was asked.
 
@@ -26,7 +26,7 @@ use mufakat_record::kinds::match_answer::MatchAnswer;
 use mufakat_record::kinds::match_ask::{MatchAsk, MatchEnd, MatchSent};
 use mufakat_record::kinds::match_filter::MatchFilter;
 use mufakat_record::kinds::match_key::MatchKey;
-use mufakat_record::kinds::match_list::{MatchBudget, MatchList};
+use mufakat_record::kinds::match_list::{MatchAlarm, MatchBudget, MatchList};
 use mufakat_record::kinds::match_question::MatchQuestion;
 use mufakat_record::kinds::match_result::{Confidence, MatchResult};
 use mufakat_record::kinds::request::By;
@@ -42,7 +42,8 @@ pub const NAME: &str = "matching";
 pub const FILTER_MEDIA_TYPE: &str = "application/vnd.mufakat.match-filter";
 
 /// The kinds of which this view tells, and which no other view lists.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 11] = [
+    MatchAlarm::KIND,
     MatchAnswer::KIND,
     MatchAsk::KIND,
     MatchBudget::KIND,
@@ -271,7 +272,7 @@ impl View for Matching {
     }
 
     fn facets(&self) -> &'static [&'static str] {
-        &["ask", "budget", "by", "current", "key", "partner", "question", "row", "side", "state", "subject", "watch"]
+        &["ask", "budget", "by", "commitment", "current", "key", "partner", "question", "row", "side", "state", "subject", "watch"]
     }
 
     fn fold(&self, event: &Event<'_>, rows: &dyn Rows) -> Result<Vec<RowChange>, RowsUnavailable> {
@@ -286,6 +287,7 @@ impl View for Matching {
                 MatchFilter::KIND => fold::filter(event, record, "given", rows),
                 MatchList::KIND => Ok(fold::list(event, record)),
                 MatchBudget::KIND => fold::budget(event, record, rows),
+                MatchAlarm::KIND => Ok(fold::alarm(event, record)),
                 _ => Ok(Vec::new()),
             },
             Happening::Received(record) => match record.header().kind.as_str() {

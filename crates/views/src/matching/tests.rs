@@ -1,3 +1,5 @@
+//! Rows of private matching, from records that come and go.
+
 use mufakat_record::kinds::match_answer::{MatchAnswer, Outcome, PROOF_BYTES};
 use mufakat_record::kinds::match_ask::{Item, MatchAsk, MatchEnd, MatchSent, Sent};
 use mufakat_record::kinds::match_filter::MatchFilter;
