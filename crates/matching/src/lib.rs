@@ -3,4 +3,5 @@
 //!
 //! Pure: random bytes and time are arguments. `docs/matching.md` describes the protocol, its threats and what leaks.
 
+pub mod names;
 pub mod tag;
