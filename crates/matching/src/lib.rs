@@ -4,6 +4,7 @@
 //! Pure: random bytes and time are arguments. `docs/matching.md` describes the protocol, its threats and what leaks.
 
 pub mod key;
+pub mod names;
 pub mod question;
 pub mod tag;
 pub mod voprf;
