@@ -62,6 +62,7 @@ const TARGETS: &[Target] = &[
     Target { name: "tile_path", seeds: paths },
     Target { name: "evidence", seeds: bundles },
     Target { name: "identifier", seeds: identifiers },
+    Target { name: "matching_filter", seeds: filters },
 ];
 
 impl Run for Args {
@@ -393,6 +394,15 @@ fn identifiers(_root: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
         "Ví dụ",
     ];
     Ok((0..).zip(values).map(|(choice, value): (u8, _)| [&[choice], value.as_bytes()].concat()).collect())
+}
+
+/// Filters of private matching: headers of several classes, each with a few slots. The target adds those that lack.
+fn filters(_root: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let one = |capacity: u32| {
+        let slots: Vec<u8> = (0..=255).collect();
+        [b"MUFILTER\x01\0\0\0".as_slice(), &capacity.to_le_bytes(), b"EXERCISE", &slots].concat()
+    };
+    Ok([1_000, 2_000, 5_000, 10_000_000, 3].map(one).to_vec())
 }
 
 #[cfg(test)]

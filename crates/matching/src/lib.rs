@@ -3,6 +3,7 @@
 //!
 //! Pure: random bytes and time are arguments. `docs/matching.md` describes the protocol, its threats and what leaks.
 
+pub mod filter;
 pub mod key;
 pub mod names;
 pub mod question;
