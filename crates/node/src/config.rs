@@ -20,6 +20,7 @@ use mufakat_record::attachment::ATTACHMENT_BYTES_MAX;
 use mufakat_views::clock::{DEPUTY_PERCENT, SUPERVISOR_PERCENT};
 use serde::{Deserialize, Serialize};
 
+use crate::matching::budget::{LIMIT, WINDOW_DAYS};
 use crate::net::flood;
 use crate::net::peer_client::CallLimits;
 
@@ -150,6 +151,9 @@ pub struct Config {
     /// Who else says who an officer is.
     #[serde(default)]
     pub oidc: Oidc,
+    /// How it matches privately.
+    #[serde(default)]
+    pub matching: Matching,
     /// What it says about its work.
     #[serde(default)]
     pub log: Log,
@@ -328,6 +332,23 @@ section! {
 
 section! {
     #[serde(deny_unknown_fields, default)]
+    /// Private matching: partners that have a budget can ask whether something is listed here, and learn nothing else.
+    pub struct Matching {
+        /// After how many days partners get new keys and filters. What was made before cannot be asked any more then.
+        pub epoch_days: u32,
+        /// For how many days after that questions under the old key are answered; then its secret half is erased.
+        pub grace_days: u32,
+        /// After how many seconds partners are told what changed in the lists.
+        pub delta_s: u64,
+        /// How many different identifiers one officer may ask one partner about for one purpose.
+        pub ask_limit: u32,
+        /// Within how many days.
+        pub ask_window_days: u32,
+    }
+}
+
+section! {
+    #[serde(deny_unknown_fields, default)]
     /// The log, on standard error. It never holds what is in records.
     pub struct Log {
         /// "human" for people, "json" for programs.
@@ -470,6 +491,12 @@ impl Default for Retraction {
     }
 }
 
+impl Default for Matching {
+    fn default() -> Self {
+        Self { epoch_days: 30, grace_days: 7, delta_s: 86_400, ask_limit: LIMIT, ask_window_days: WINDOW_DAYS }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self { format: LogFormat::Human, level: LogLevel::Info }
@@ -553,6 +580,7 @@ impl Config {
             retention: Retention::default(),
             desk: Desk::default(),
             oidc: Oidc::default(),
+            matching: Matching::default(),
             log: Log::default(),
             witness: Witness::default(),
         }

@@ -15,6 +15,7 @@ mod join;
 pub mod keyring;
 mod keys;
 pub mod logs;
+mod matching;
 pub mod metrics;
 pub mod net;
 mod node;
@@ -31,6 +32,7 @@ mod witness;
 mod writer;
 
 pub use chunks::check_chunks;
+pub use matching::LISTS;
 pub use serve::{Error, Made, init, run, serve};
 pub use writer::Fault;
 

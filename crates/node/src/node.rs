@@ -17,6 +17,7 @@ use crate::desk::Desk;
 use crate::desk::Replays;
 use crate::gate::Gate;
 use crate::keyring::Keyring;
+use crate::matching;
 use crate::metrics::Metrics;
 use crate::net::{LeafSlot, Peer, PeerClient};
 use crate::search::Search;
@@ -63,6 +64,8 @@ pub(crate) struct Node {
     pub(crate) replays: Replays,
     /// The index for searching.
     pub(crate) search: Search,
+    /// What private matching keeps.
+    pub(crate) matching: matching::State,
     readers: Mutex<Vec<Reader>>,
     open_reader: Box<dyn Fn() -> Result<Reader, mufakat_store::Error> + Send + Sync>,
     contacts: Mutex<HashMap<AgencyId, u64>>,
@@ -123,6 +126,7 @@ impl Node {
             turns: Turns::default(),
             replays: Replays::default(),
             search,
+            matching: matching::State::default(),
             readers: Mutex::default(),
             open_reader: parts.open_reader,
             contacts: Mutex::default(),

@@ -276,6 +276,8 @@ async fn running(
         tasks.spawn(witness::run(Arc::clone(&node)));
     }
     tasks.spawn(desk::escalations::run(Arc::clone(&node)));
+    tasks.spawn(crate::matching::run(Arc::clone(&node)));
+    tasks.spawn(crate::matching::run_publishing(Arc::clone(&node)));
     tasks.spawn(upkeep(Arc::clone(&node), health));
     tracing::info!(agency = %node.me, peers = %node.config.listen.peers, "serving");
     // A part that ends by itself has failed; a node without it would look alive and not be.

@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("node", &["record", "ledger", "exchange", "matching", "watch", "views", "formats", "store", "store-postgres"]),
     ("cli", &["node", "record", "ledger", "exchange", "store", "formats"]),
     ("sim", &["record", "ledger", "exchange", "views", "store"]),
-    ("trial", &["record", "ledger", "exchange", "store", "node"]),
+    ("trial", &["record", "ledger", "exchange", "store", "node", "matching"]),
     ("xtask", &[]),
 ];
 

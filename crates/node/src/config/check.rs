@@ -24,6 +24,11 @@ impl Config {
         // A certificate is replaced before its end, not after it.
         within(keys.tls_days, 1, tls::VALID_AFTER_S / 86_400 - 1, "keys.tls_days")?;
         within(self.retention.answer_days, 1, 365, "retention.answer_days")?;
+        let matching = &self.matching;
+        within(matching.epoch_days.into(), 1, 366, "matching.epoch_days")?;
+        within(matching.grace_days.into(), 0, 60, "matching.grace_days")?;
+        within(matching.delta_s, 1, 31 * 86_400, "matching.delta_s")?;
+        within(matching.ask_window_days.into(), 1, 366, "matching.ask_window_days")?;
         self.check_clocks()?;
         let law = self.retraction.law.as_deref();
         let lawful = match self.retraction.action {

@@ -27,7 +27,7 @@ mod summaries;
 #[cfg(test)]
 mod tests;
 mod time;
-mod together;
+pub(crate) mod together;
 mod uses;
 
 pub(crate) use caller::{Caller, Via};

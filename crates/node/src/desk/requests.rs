@@ -243,7 +243,7 @@ pub(super) fn uploads(node: &Node, names: &[String]) -> Result<Vec<Attachment>, 
 }
 
 /// An officer as partners see one.
-fn by(caller: &Caller) -> By {
+pub(crate) fn by(caller: &Caller) -> By {
     // The operator, who has every role, stands for the duty officer.
     By { role: caller.roles.first().copied().unwrap_or(Role::DutyOfficer), officer: caller.officer.clone() }
 }

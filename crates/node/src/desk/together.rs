@@ -16,7 +16,7 @@ const TRIES: usize = 3;
 
 /// Signs and submits records, all or none, in one transaction. `fits` is asked first, within that transaction: it sees every
 /// row as it is then, so of two callers who want what excludes each other, one is refused. Gives the records' ids.
-pub(super) async fn submit(
+pub(crate) async fn submit(
     node: &Arc<Node>,
     compose: impl Fn(&Node, &Directory, &SigningKey) -> Result<Together, NotShared> + Send + Sync + 'static,
     fits: impl Fn(&Sqlite) -> Result<Result<(), NotShared>, Fault> + Send + Sync + 'static,

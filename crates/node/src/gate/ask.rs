@@ -259,7 +259,7 @@ fn asked(caller: &Caller, me: &AgencyId) -> [(String, Value); 3] {
 fn context(request: &Request<'_>) -> Attributes {
     let mut context: Attributes = asked(request.caller, request.me).into();
     let mut say = |name: &str, value: Value| context.push((name.to_owned(), value));
-    if matches!(request.action, Action::List | Action::Search) {
+    if matches!(request.action, Action::List | Action::Search | Action::Answer) {
         return context;
     }
     // The schema's numbers are signed; no time that matters is so late.

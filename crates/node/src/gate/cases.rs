@@ -292,6 +292,7 @@ pub(crate) fn action_of<'a>(name: &str, to: &'a [AgencyId]) -> Option<Action<'a>
         Action::Search,
         Action::Read,
         Action::Forward { to },
+        Action::Answer,
         Action::Export,
     ];
     all.into_iter().find(|action| action.name() == name)

@@ -64,7 +64,7 @@ fn key(policies: &Policies, request: &Request<'_>) -> [u8; 32] {
     said.text(action.name());
     said.agencies(match action {
         Action::Release { named: agencies } | Action::Forward { to: agencies } => agencies,
-        Action::List | Action::Search | Action::Read | Action::Export => &[],
+        Action::List | Action::Search | Action::Read | Action::Answer | Action::Export => &[],
     });
     said.text(kind);
     said.bytes(&cbor::encode(handling));

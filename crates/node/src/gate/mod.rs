@@ -63,6 +63,8 @@ pub(crate) enum Action<'a> {
         /// The agencies that are to get it.
         to: &'a [AgencyId],
     },
+    /// Answer a partner's question of private matching, which the node does by itself.
+    Answer,
     /// Take it out of the system: a file, another format, an evidence bundle.
     Export,
 }
@@ -76,6 +78,7 @@ impl Action<'_> {
             Self::Search => "search",
             Self::Read => "read",
             Self::Forward { .. } => "forward",
+            Self::Answer => "answer",
             Self::Export => "export",
         }
     }

@@ -86,6 +86,7 @@ fn each_question(register: &RegisterVersion, mut ask: impl FnMut(&Request<'_>)) 
         Action::List,
         Action::Search,
         Action::Read,
+        Action::Answer,
         Action::Export,
         Action::Forward { to: &to_near },
         Action::Forward { to: &to_away },

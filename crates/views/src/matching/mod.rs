@@ -272,7 +272,21 @@ impl View for Matching {
     }
 
     fn facets(&self) -> &'static [&'static str] {
-        &["ask", "budget", "by", "commitment", "current", "key", "partner", "question", "row", "side", "state", "subject", "watch"]
+        &[
+            "ask",
+            "budget",
+            "by",
+            "commitment",
+            "current",
+            "key",
+            "partner",
+            "question",
+            "row",
+            "side",
+            "state",
+            "subject",
+            "watch",
+        ]
     }
 
     fn fold(&self, event: &Event<'_>, rows: &dyn Rows) -> Result<Vec<RowChange>, RowsUnavailable> {

@@ -32,6 +32,8 @@ use mufakat_record::kinds::witness_alarm::WitnessAlarm;
 use mufakat_record::{Digest, Header, KeyId, Reason};
 use serde_json::{Value, json};
 
+use super::matching_bodies as matching;
+
 /// How much of a body of an unknown kind is shown, in bytes.
 pub(super) const UNKNOWN_BYTES_SHOWN: usize = 4096;
 
@@ -68,7 +70,7 @@ pub(super) fn as_json(header: &Header, body: &[u8]) -> Option<Result<Value, Reas
         UseSummary::KIND => UseSummary::from_body(header, body).map(|summary| json!(summary)),
         PolicySet::KIND => PolicySet::from_body(header, body).map(|set| json!(set)),
         Receipt::KIND => Receipt::from_body(header, body).map(|receipt| of_receipt(&receipt)),
-        _ => return None,
+        _ => return matching::as_json(header, body),
     })
 }
 

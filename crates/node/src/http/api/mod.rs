@@ -12,6 +12,8 @@ mod cursor;
 mod drafts;
 mod events;
 mod keys;
+mod matching;
+mod matching_bodies;
 #[cfg(test)]
 mod matrix;
 mod measure;
@@ -99,6 +101,7 @@ fn subjects() -> Vec<OpenApiRouter<Arc<Node>>> {
         drafts::routes(),
         uses::routes(),
         replay::routes(),
+        matching::routes(),
     ]
 }
 

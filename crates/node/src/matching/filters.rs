@@ -1,0 +1,135 @@
+//! Filters of partners, read from the attachments that they are. A filter is used only after its bytes were compared with the
+//! signed hash, its size with the signed class, and it was seen not to say of everything that it is listed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+
+use futures_util::TryStreamExt;
+use mufakat_matching::filter::Filter;
+use mufakat_record::{Digest, RecordId};
+use mufakat_views::matching as view;
+
+use super::{blocking, random};
+use crate::chunks::{self, Unreadable};
+use crate::node::Node;
+use crate::writer::Fault;
+
+/// How many bytes of filters are kept in memory.
+const LOADED_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// The largest filter, in bytes: one of 2^24 identifiers.
+const FILTER_BYTES_MAX: u64 = 160 * 1024 * 1024;
+
+/// Filters in memory, by the attachment that each is.
+#[derive(Default)]
+pub(super) struct Loaded {
+    filters: HashMap<RecordId, Arc<Filter>>,
+    bytes: usize,
+}
+
+impl Loaded {
+    fn keep(&mut self, attachment: RecordId, filter: &Arc<Filter>) {
+        let size = filter.as_bytes().len();
+        if self.bytes + size > LOADED_BYTES_MAX {
+            // Whatever is asked of next is read from the disk again.
+            *self = Self::default();
+        }
+        if size <= LOADED_BYTES_MAX && self.filters.insert(attachment, Arc::clone(filter)).is_none() {
+            self.bytes += size;
+        }
+    }
+}
+
+/// Why a filter is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// Not all of it has come yet.
+    NotHere,
+    /// It is not what its holder signed, or not what a filter is; by name.
+    Unsound(&'static str),
+}
+
+/// A filter of a partner.
+pub(super) async fn load(node: &Arc<Node>, told: &view::Filter) -> Result<Result<Arc<Filter>, Unusable>, Fault> {
+    let loaded =
+        node.matching.loaded.lock().unwrap_or_else(PoisonError::into_inner).filters.get(&told.attachment).cloned();
+    if let Some(filter) = loaded {
+        return Ok(Ok(filter));
+    }
+    let content = match chunks::content(node, told.attachment).await {
+        Ok(content) => content,
+        Err(Unreadable::Incomplete { .. } | Unreadable::NotFound) => return Ok(Err(Unusable::NotHere)),
+        Err(Unreadable::Damaged(_)) => return Ok(Err(Unusable::Unsound("filter-damaged"))),
+        Err(Unreadable::Fault(fault)) => return Err(fault),
+    };
+    let size = content.attachment.size;
+    if size > FILTER_BYTES_MAX {
+        return Ok(Err(Unusable::Unsound("wrong-size")));
+    }
+    let pieces = content.stream.try_fold(Vec::with_capacity(size as usize), |mut all, piece| async move {
+        all.extend_from_slice(&piece);
+        Ok(all)
+    });
+    let bytes = match pieces.await {
+        Ok(bytes) => bytes,
+        Err(Unreadable::Fault(fault)) => return Err(fault),
+        Err(_) => return Ok(Err(Unusable::Unsound("filter-damaged"))),
+    };
+    let (digest, class) = (told.digest, told.class);
+    let filter = match blocking(move || check(bytes, digest, class)).await? {
+        Ok(filter) => Arc::new(filter),
+        Err(name) => return Ok(Err(Unusable::Unsound(name))),
+    };
+    node.matching.loaded.lock().unwrap_or_else(PoisonError::into_inner).keep(told.attachment, &filter);
+    Ok(Ok(filter))
+}
+
+/// A filter from its bytes, if it is what its holder signed.
+fn check(bytes: Vec<u8>, digest: Digest, class: u32) -> Result<Filter, &'static str> {
+    if Digest::of(&bytes) != digest {
+        return Err("wrong-hash");
+    }
+    let filter = Filter::from_bytes(bytes).map_err(|fault| fault.reason())?;
+    if filter.class().capacity() != class as usize {
+        return Err("wrong-size");
+    }
+    filter.probe(&mut random).map_err(|fault| fault.reason())?;
+    Ok(filter)
+}
+
+#[cfg(test)]
+mod tests {
+    use mufakat_matching::filter::Class;
+    use mufakat_matching::tag::Tag;
+
+    use super::*;
+
+    fn filter() -> Filter {
+        let entries = [(Tag::of(&[7; 64]), 1)];
+        Filter::build(Class::holding(1).unwrap(), &entries, &mut random).unwrap()
+    }
+
+    #[test]
+    fn a_filter_is_what_its_holder_signed() {
+        let bytes = filter().into_bytes();
+        let (digest, class) = (Digest::of(&bytes), 1_000);
+        assert!(check(bytes.clone(), digest, class).is_ok());
+        assert_eq!(check(bytes.clone(), Digest([0; 32]), class).err(), Some("wrong-hash"));
+        assert_eq!(check(bytes.clone(), digest, 2_000).err(), Some("wrong-size"));
+        let cut = bytes[..bytes.len() - 1].to_vec();
+        let digest = Digest::of(&cut);
+        assert!(check(cut, digest, class).is_err());
+    }
+
+    #[test]
+    fn what_is_kept_in_memory_is_bounded() {
+        let mut loaded = Loaded::default();
+        let filter = Arc::new(filter());
+        let size = filter.as_bytes().len();
+        loaded.keep(RecordId([1; 32]), &filter);
+        loaded.keep(RecordId([1; 32]), &filter);
+        assert_eq!((loaded.bytes, loaded.filters.len()), (size, 1));
+        loaded.bytes = LOADED_BYTES_MAX;
+        loaded.keep(RecordId([2; 32]), &filter);
+        assert_eq!((loaded.bytes, loaded.filters.len()), (size, 1));
+    }
+}

@@ -1,0 +1,273 @@
+//! Taking answers: the proof is verified, the blinds are taken off, and what comes of it is looked up in the holder's filters, here
+//! and without traffic. What that says is put on record.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use mufakat_matching::filter::Filter;
+use mufakat_matching::question::{self, Question as Asked};
+use mufakat_matching::tag::Tag;
+use mufakat_matching::voprf::PublicKey;
+use mufakat_record::kinds::Body;
+use mufakat_record::kinds::match_answer::{MatchAnswer, Outcome};
+use mufakat_record::kinds::match_ask::MatchAsk;
+use mufakat_record::kinds::match_question::MatchQuestion;
+use mufakat_record::kinds::match_result::{Confidence, Hit, MatchResult};
+use mufakat_record::matching::Label;
+use mufakat_record::{RecordId, Reference, Relation, Verified};
+use mufakat_store::Queries;
+use mufakat_views::matching::{Key, Question, State};
+
+use super::ask::{first_of, inputs, part, read_ask, secret_of};
+use super::filters::{self, Unusable};
+use super::{blocking, each_row, find_row, with_lists};
+use crate::node::Node;
+use crate::share;
+use crate::writer::Fault;
+
+/// Takes every answer that has come and was not looked into.
+pub(super) async fn take_answers(node: &Arc<Node>) -> Result<(), Fault> {
+    let waiting = node.read(|reader| {
+        let mut waiting = Vec::new();
+        let facets = [("row", Question::ROW), ("state", State::Answered.name())];
+        each_row(reader, &facets, |row| waiting.extend(Question::of(&row)))?;
+        Ok(waiting)
+    });
+    for question in waiting.await? {
+        take(node, &question).await?;
+    }
+    Ok(())
+}
+
+/// Every question of an ask.
+pub(crate) async fn questions_of(node: &Arc<Node>, ask: RecordId) -> Result<Vec<Question>, Fault> {
+    node.read(move |reader| {
+        let mut found = Vec::new();
+        each_row(reader, &[("row", Question::ROW), ("ask", &ask.to_string())], |row| found.extend(Question::of(&row)))?;
+        Ok(found)
+    })
+    .await
+}
+
+/// Takes one answer.
+async fn take(node: &Arc<Node>, question: &Question) -> Result<(), Fault> {
+    let Some(asked) = read_ask(node, question.ask).await? else { return Ok(()) };
+    match tags_of(node, question, &asked).await? {
+        Ok(tags) => look(node, question, &asked, tags).await,
+        Err(fault) => say(node, question, Found { through: 0, hits: Vec::new(), fault: Some(fault) }).await,
+    }
+}
+
+/// The tags of a question's inputs: kept from before, or worked out from the answer.
+pub(super) async fn tags_of(
+    node: &Arc<Node>,
+    question: &Question,
+    asked: &MatchAsk,
+) -> Result<Result<Vec<Tag>, &'static str>, Fault> {
+    let id = question.question;
+    let kept = with_lists(node, move |lists| lists.tags(&id)).await?;
+    if kept.len() == question.count as usize {
+        return Ok(Ok(kept.iter().map(|(_, tag)| Tag::from_bytes(tag)).collect()));
+    }
+    let tags = match open(node, question, asked).await? {
+        Ok(tags) => tags,
+        Err(fault) => {
+            tracing::warn!(partner = %question.partner, question = %id, fault, "an answer of matching is not sound");
+            return Ok(Err(fault));
+        }
+    };
+    // A filter may come later than the answer, and of a watch each later one is looked into: the proof is verified once.
+    let kept: Vec<_> = (0..).zip(tags.iter().map(Tag::to_bytes)).collect();
+    with_lists(node, move |lists| lists.keep_tags(&id, &kept)).await?;
+    Ok(Ok(tags))
+}
+
+/// Verifies an answer and takes the blinds off.
+async fn open(
+    node: &Arc<Node>,
+    question: &Question,
+    asked: &MatchAsk,
+) -> Result<Result<Vec<Tag>, &'static str>, Fault> {
+    let (id, answer, key) = (question.question, question.answer, question.key);
+    let read = node.read(move |reader| {
+        let record = |id: RecordId| -> Result<_, mufakat_store::Error> {
+            Ok(reader.record_bytes(&id)?.and_then(|bytes| Verified::from_own_store(bytes).ok()))
+        };
+        let answer = answer.map(record).transpose()?.flatten();
+        Ok((record(id)?, answer, find_row(reader, &[("key", &key.to_string())], Key::of)?))
+    });
+    let (Some(sent), Some(answer), Some((_, key))) = read.await? else { return Ok(Err("not-found")) };
+    // The key is the one of the holder's witnessed record that the question named: an answer under another one has no proof.
+    if key.side != "got" || key.partner != question.partner {
+        return Ok(Err("unknown-key"));
+    }
+    let (Ok(sent), Ok(answer)) =
+        (MatchQuestion::from_body(sent.header(), sent.body()), MatchAnswer::from_body(answer.header(), answer.body()))
+    else {
+        return Ok(Err("malformed"));
+    };
+    let Outcome::Evaluated { elements, proof } = answer.outcome else { return Ok(Err("malformed")) };
+    let (asked, question) = (asked.clone(), question.clone());
+    blocking(move || {
+        let subjects = inputs(&asked.items).map_err(|no| no.reason)?;
+        let inputs = subjects.get(&question.subject).ok_or("malformed")?;
+        let inputs = part(&inputs.bytes, question.part);
+        let secret = secret_of(&asked.secret, &question.partner, &question.key, question.part);
+        let sent = Asked {
+            elements: sent.elements.as_chunks::<32>().0.to_vec(),
+            count: sent.count,
+            commitment: sent.commitment.0,
+        };
+        let public = PublicKey::from_bytes(&key.key.0).map_err(|fault| fault.reason())?;
+        question::take(&secret, inputs, &sent, &public, elements.as_chunks::<32>().0, &proof)
+            .map_err(|fault| fault.reason())
+    })
+    .await
+}
+
+/// What the filters say of a question.
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    through: u32,
+    hits: Vec<Hit>,
+    fault: Option<&'static str>,
+}
+
+/// Looks tags up in the filters that are there, and puts on record what that says, if it is anything new.
+pub(super) async fn look(node: &Arc<Node>, question: &Question, asked: &MatchAsk, tags: Vec<Tag>) -> Result<(), Fault> {
+    let key = question.key;
+    let key = node.read(move |reader| find_row(reader, &[("key", &key.to_string())], Key::of)).await?;
+    let Some((_, key)) = key else { return Ok(()) };
+    let Some(last) = key.filters.last().cloned() else { return Ok(()) };
+    let mut filters = Vec::with_capacity(key.filters.len());
+    for told in &key.filters {
+        match filters::load(node, told).await? {
+            Ok(filter) => filters.push(filter),
+            // The rest comes, and then it is looked up.
+            Err(Unusable::NotHere) => return Ok(()),
+            Err(Unusable::Unsound(fault)) => {
+                tracing::warn!(partner = %question.partner, filter = %told.record, fault, "a filter of matching is not sound");
+                let found = Found { through: last.number, hits: Vec::new(), fault: Some(fault) };
+                return say(node, question, found).await;
+            }
+        }
+    }
+    let watched = asked.watch_until.is_some();
+    let (asked, subject, first) = (asked.clone(), question.subject, first_of(question.part));
+    let found = blocking(move || {
+        let labels = labels(&filters, &tags);
+        let subjects = inputs(&asked.items).map_err(|no| no.reason)?;
+        let of = &subjects.get(&subject).ok_or("malformed")?.of;
+        hits(&labels, of.get(first..).unwrap_or_default())
+    });
+    let found = match found.await? {
+        Ok(hits) => Found { through: last.number, hits, fault: None },
+        Err(fault) => Found { through: last.number, hits: Vec::new(), fault: Some(fault) },
+    };
+    say(node, question, found).await?;
+    if !watched {
+        let id = question.question;
+        return with_lists(node, move |lists| lists.drop_tags(&id)).await;
+    }
+    let mut looked = node.matching.looked.lock().unwrap_or_else(PoisonError::into_inner);
+    looked.insert(question.question, last.record);
+    Ok(())
+}
+
+/// What the newest filter that knows each tag says of it.
+fn labels(filters: &[Arc<Filter>], tags: &[Tag]) -> Vec<Option<u32>> {
+    let mut labels = vec![None; tags.len()];
+    for filter in filters.iter().rev() {
+        for (label, found) in labels.iter_mut().zip(filter.look_up_all(tags)) {
+            *label = label.or(found);
+        }
+    }
+    labels
+}
+
+/// The items that are listed, each by the surest of its inputs. `of` says to which item each input belongs.
+fn hits(labels: &[Option<u32>], of: &[(u32, Confidence)]) -> Result<Vec<Hit>, &'static str> {
+    let mut items: BTreeMap<u32, Hit> = BTreeMap::new();
+    for (bits, (item, confidence)) in labels.iter().zip(of) {
+        let Some(bits) = bits else { continue };
+        match Label::from_bits(*bits) {
+            Some(Label::Removed) => {}
+            // Nobody who keeps to the protocol makes such a label, so nothing in this filter can be trusted.
+            None => return Err("label-without-meaning"),
+            Some(Label::Listed { .. }) => {
+                let hit = Hit { item: *item, confidence: *confidence, label: *bits };
+                let known = items.entry(*item).or_insert_with(|| hit.clone());
+                if hit.confidence < known.confidence {
+                    *known = hit;
+                }
+            }
+        }
+    }
+    Ok(items.into_values().collect())
+}
+
+/// Puts on record what was found, unless the row says so already.
+async fn say(node: &Arc<Node>, question: &Question, found: Found) -> Result<(), Fault> {
+    let known = question.hits.iter().map(|hit| (hit.item, hit.confidence, hit.handle, hit.category, hit.tlp));
+    let new = found.hits.iter().filter_map(|hit| match Label::from_bits(hit.label) {
+        Some(Label::Listed { category, tlp, handle }) => Some((hit.item, hit.confidence, handle, category, tlp)),
+        _ => None,
+    });
+    let looked_into = matches!(question.state, State::Hit | State::Miss | State::Fault);
+    if looked_into && known.eq(new) && question.reason.as_deref() == found.fault {
+        return Ok(());
+    }
+    let references = vec![Reference { relation: Relation::About, record: question.question }];
+    let result = MatchResult { through: found.through, hits: found.hits, fault: found.fault.map(str::to_owned) };
+    match share::keep(node, result, references).await? {
+        Ok(_) => Ok(()),
+        Err(no) => Err(Fault::Store(format!("a result of matching could not be kept: {}", no.detail))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mufakat_record::Tlp;
+    use mufakat_record::matching::Category;
+
+    use super::*;
+
+    fn listed(handle: u32) -> u32 {
+        Label::Listed { category: Category::Stolen, tlp: Tlp::Amber, handle }.to_bits()
+    }
+
+    #[test]
+    fn the_surest_hit_of_an_item_counts() {
+        use Confidence::{NameCoarse, NameFolded, NameSkeleton};
+        let of = [(0, NameCoarse), (0, NameFolded), (0, NameSkeleton), (1, NameCoarse), (2, NameFolded)];
+        let labels = [Some(listed(1)), Some(listed(2)), Some(listed(3)), None, Some(Label::Removed.to_bits())];
+        let hits = hits(&labels, &of).unwrap();
+        assert_eq!(hits, [Hit { item: 0, confidence: NameFolded, label: listed(2) }]);
+    }
+
+    #[test]
+    fn a_label_without_meaning_says_nothing_of_anything() {
+        let of = [(0, Confidence::Exact), (1, Confidence::Exact)];
+        assert_eq!(hits(&[Some(listed(1)), Some(u32::MAX)], &of), Err("label-without-meaning"));
+    }
+
+    #[test]
+    fn the_newest_filter_counts() {
+        use mufakat_matching::filter::Class;
+        let tag = |byte: u8| Tag::of(&[byte; 64]);
+        let build = |entries: &[(Tag, u32)]| {
+            Arc::new(Filter::build(Class::holding(9).unwrap(), entries, &mut super::super::random).unwrap())
+        };
+        let removed = Label::Removed.to_bits();
+        let whole = build(&[(tag(1), listed(1)), (tag(2), listed(2))]);
+        let delta = build(&[(tag(2), removed), (tag(3), listed(3))]);
+        let again = build(&[(tag(2), listed(4))]);
+        let tags = [1, 2, 3, 4].map(tag);
+        assert_eq!(labels(&[Arc::clone(&whole)], &tags), [Some(listed(1)), Some(listed(2)), None, None]);
+        assert_eq!(
+            labels(&[Arc::clone(&whole), Arc::clone(&delta)], &tags),
+            [Some(listed(1)), Some(removed), Some(listed(3)), None]
+        );
+        assert_eq!(labels(&[whole, delta, again], &tags)[1], Some(listed(4)));
+    }
+}
