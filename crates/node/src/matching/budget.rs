@@ -249,7 +249,6 @@ pub(crate) async fn set(
         return Ok(Err(NotShared::new("unknown-recipient", format!("the register has no other member {partner}"))));
     }
     let kept = crate::share::keep(node, MatchBudget { by, partner, limit, window_days }, Vec::new()).await?;
-    node.matching.changed.notify_waiters();
     Ok(kept)
 }
 

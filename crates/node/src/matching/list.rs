@@ -113,7 +113,6 @@ pub(crate) async fn take_in(
     if let Err(no) = share::keep(node, body, Vec::new()).await? {
         return Ok(Err(no));
     }
-    node.matching.changed.notify_waiters();
     Ok(Ok(taken))
 }
 

@@ -15,8 +15,6 @@ pub(crate) mod list;
 pub(crate) mod look;
 mod publish;
 pub(crate) mod subject;
-#[cfg(test)]
-mod tests;
 mod watch;
 
 use std::collections::HashMap;
@@ -50,8 +48,6 @@ pub(crate) struct State {
     loaded: Mutex<Loaded>,
     /// The filter up to which each question was looked into, where that came to nothing new.
     looked: Mutex<HashMap<RecordId, RecordId>>,
-    /// Rings when lists or budgets changed, so that partners are told.
-    pub(crate) changed: tokio::sync::Notify,
 }
 
 /// Works with the file of lists, away from the asynchronous threads.
@@ -85,7 +81,6 @@ pub(crate) async fn run(node: Arc<Node>) {
         let rest = GATHER.max(began.elapsed());
         tokio::select! {
             () = tokio::time::sleep(LOOK_MAX) => {}
-            () = node.matching.changed.notified() => {}
             changed = size.changed() => {
                 if changed.is_err() {
                     return;
@@ -113,16 +108,17 @@ pub(crate) async fn run_publishing(node: Arc<Node>) {
         if let Err(fault) = publish::publish_all(&node).await {
             tracing::warn!(%fault, "partners could not be told of lists");
         }
+        // Lists, budgets and members stand in the ledger; what is to be told later is looked for when that time has passed.
+        let wait = Duration::from_secs(node.config.matching.delta_s).min(LOOK_MAX);
         tokio::select! {
-            () = tokio::time::sleep(LOOK_MAX) => {}
-            () = node.matching.changed.notified() => {}
+            () = tokio::time::sleep(wait) => {}
             () = grown(&mut size) => {}
             () = node.stopping() => return,
         }
     }
 }
 
-/// Waits for a time after the ledger has grown: budgets and members stand in it.
+/// Waits for a time after the ledger has grown.
 async fn grown(size: &mut tokio::sync::watch::Receiver<u64>) {
     if size.changed().await.is_ok() {
         tokio::time::sleep(Duration::from_secs(1)).await;

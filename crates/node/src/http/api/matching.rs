@@ -158,7 +158,6 @@ async fn end_match(
 ) -> Result<(StatusCode, axum::Json<Made>), Problem> {
     super::records::may_read(&node, &caller, id).await?;
     let ended = ask::end(&node, caller.officer, id).await??;
-    node.matching.changed.notify_waiters();
     Ok(made(ended))
 }
 

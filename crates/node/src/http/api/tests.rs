@@ -1,5 +1,6 @@
 //! The API of two real nodes, asked over their sockets.
 
+mod matching;
 mod reach;
 mod release;
 mod requests;

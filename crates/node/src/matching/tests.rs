@@ -1,1 +1,0 @@
-//! Matching between running nodes.
