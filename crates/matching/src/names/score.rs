@@ -166,10 +166,13 @@ fn name(a: &str, b: &str, reasons: &mut Vec<Reason>) -> u32 {
     value.min(if single { 50 } else { 100 })
 }
 
+/// The places of two parts in their names, and how alike they are.
+type Aligned = (usize, usize, u32);
+
 /// The pairs of parts with the greatest sum of similarities; no part is in two. Over subsets of the second name's parts.
-fn align(a: &[Part], b: &[Part]) -> Vec<(usize, usize, u32)> {
+fn align(a: &[Part], b: &[Part]) -> Vec<Aligned> {
     let (a, b) = (&a[..a.len().min(ALIGNED_MAX)], &b[..b.len().min(ALIGNED_MAX)]);
-    let mut best: Vec<Option<(u32, Vec<(usize, usize, u32)>)>> = vec![None; 1 << b.len()];
+    let mut best: Vec<Option<(u32, Vec<Aligned>)>> = vec![None; 1 << b.len()];
     best[0] = Some((0, Vec::new()));
     for (at, one) in a.iter().enumerate() {
         let similar: Vec<u32> = b.iter().map(|other| alike(one, other)).collect();

@@ -184,7 +184,7 @@ pub(crate) fn collision(lines: &[Line], people: usize, script: Option<&str>) -> 
 }
 
 /// The table as it stands in the document.
-pub(crate) fn markdown(rows: &[(String, Row)], collisions: &[(&str, Collision)]) -> String {
+pub(crate) fn markdown(rows: &[(String, Row)], collisions: &[(&str, f64, Collision)]) -> String {
     let mut text =
         "| scripts | one part | two parts: any key | skeleton or fold | fold |\n|---|---|---|---|---|\n".to_owned();
     for (scripts, row) in rows {
@@ -200,7 +200,7 @@ pub(crate) fn markdown(rows: &[(String, Row)], collisions: &[(&str, Collision)])
         .unwrap();
     }
     text += "\n| people | keys a person | share any key | skeleton or fold | fold | strangers of 10 million listed, asked three years |\n|---|---|---|---|---|---|\n";
-    for (people, one) in collisions {
+    for (people, _, one) in collisions {
         writeln!(
             text,
             "| {people} | {:.1} | {:.1e} | {:.1e} | {:.1e} | {:.2} |",
