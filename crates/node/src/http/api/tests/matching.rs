@@ -169,17 +169,23 @@ async fn a_watch_sees_what_is_listed_later_and_what_is_taken_off() {
     filters(&vn, "passport", 1).await;
     let mut body = envelope(json!([passport("VNM:C0000002")]));
     body["watch_until"] = (crate::clock::now_s() + 3600).into();
-    let id = asked(&vn, body).await;
+    // At the socket: an officer who may not sign in, such as those of these tests, watches nothing.
+    let (status, asked_for) = vn.post("/api/v1/matching/asks", &body).await;
+    assert_eq!(status, StatusCode::CREATED, "{asked_for}");
+    let id = asked_for["id"].as_str().unwrap().to_owned();
     questions(&vn, &id, |question| question["state"] == "miss").await;
+    let gone = asked(&vn, body).await;
+    let path = format!("/api/v1/views/matching?facet=row:ask&facet=ask:{gone}");
+    vn.until(&path, |page| page["rows"][0]["body"]["ended_ms"].is_u64()).await;
     let before = vn.get("/api/v1/views/matching?facet=row:question").await.1["rows"].as_array().unwrap().len();
     list(&ru, &[json!({ "subject": "passport", "value": "VNM:C0000002", "category": "forged" })]).await;
     questions(&vn, &id, |question| question["state"] == "hit" && question["hits"][0]["category"] == "forged").await;
     list(&ru, &[json!({ "subject": "passport", "value": "VNM:C0000002", "remove": true })]).await;
     questions(&vn, &id, |question| question["state"] == "miss").await;
-    // The holder was asked once.
+    // The holder was asked once for each.
     let after = vn.get("/api/v1/views/matching?facet=row:question").await.1["rows"].as_array().unwrap().len();
-    assert_eq!((before, after), (1, 1));
-    assert_eq!(ru.get("/api/v1/views/matching?facet=row:asked").await.1["rows"].as_array().unwrap().len(), 1);
+    assert_eq!((before, after), (2, 2));
+    assert_eq!(ru.get("/api/v1/views/matching?facet=row:asked").await.1["rows"].as_array().unwrap().len(), 2);
     // What was taken off is forgotten once the partner was told.
     assert!(!stands_in_files(&ru, b"VNM:C0000002"));
 
