@@ -119,13 +119,21 @@ _STEP = ruled(table({1: integer(), 3: lambda v: row(integer(0, 11), lambda step:
 _ONWARD, _RETRACTION = table({1: raw(0, 221_184)}, {2: raw(), 3: text(0, 2000)}), table({1: text(0, 2000)}, {2: raw(0, 262_143)})
 _PERMISSION = ruled(table({1: FLAG}, {2: array(NAME, 1, 64), 3: text(0, 2000)}), lambda v: ascends(v.get(2, [])), "agencies not ascending")
 _DELETION = table({1: integer(0, 3), 2: integer(), 3: integer(1), 4: integer()}, {5: NAME})
-HOME = {*"approval credential deletion-order draft draft-step escalation hold hold-lifted officer policy-set revocation saved-search".split()}    # section 6.10
-KINDS: dict[str, Check] = dict.fromkeys(HOME, lambda v: None) | {"report": _REPORT, "attachment": _ATTACHMENT, "retraction": _RETRACTION,
+_SUBJECT = text(pattern="imo|mmsi|icao24|passport|phone|iban|wallet|number-plate|email|url|call-sign|serial-number|name")
+_SIZES, _OUTCOMES = (16, 64, 256, 1024), [table({1: raw(), 2: raw(64, 64)}), table({1: text(1, 60, "[a-z0-9-]+")})]
+_MATCHING = {"match-key": ruled(table({1: _SUBJECT, 2: integer(0, 2**32 - 1), 3: HASH, 4: integer(), 5: integer()}), lambda v: v[4] < v[5], "no time"),
+    "match-filter": table({1: integer(0, 60), 2: integer(1, 2**24), 3: HASH}),
+    "match-question": ruled(table({1: _BY, 2: HASH, 3: _said(400), 4: integer(1, 1024), 5: HASH, 6: raw()}),
+                            lambda v: len(v[6]) == 32 * next(size for size in _SIZES if v[4] <= size), "padded otherwise"),
+    "match-answer": ruled(table({1: lambda v: row(integer(0, 1), lambda outcome: _OUTCOMES[v[0]](outcome))(v)}),
+                          lambda v: v[1][0] or len(v[1][1][1]) in [32 * size for size in _SIZES], "no number of elements that a question has")}
+HOME = {*"approval credential deletion-order draft draft-step escalation hold hold-lifted officer policy-set revocation saved-search match-ask match-sent match-end match-result match-list match-budget match-alarm".split()}    # section 6.10
+KINDS: dict[str, Check] = dict.fromkeys(HOME, lambda v: None) | _MATCHING | {"report": _REPORT, "attachment": _ATTACHMENT, "retraction": _RETRACTION,
     "correction": table({1: text(0, 2000), 2: _REPORT}), "answer": _ANSWER, "receipt": _RECEIPT, "key-set": _KEY_SET, "register-version": _SOUND,
     "register-approval": table({1: integer(1), 2: HASH}), "use-summary": _USES, "onward": _ONWARD, "permission": _PERMISSION, "deletion-receipt": _DELETION,
     "request": _REQUEST, "request-step": _STEP, "witness-alarm": table({1: NAME, 2: integer(0, 2), 3: text(0, 16_384), 4: text(0, 16_384)})}
 REFERS = {"retraction": "retracts", "correction": "corrects", "answer": "answers"}     # the relation by which a kind refers once, of what evidence relates
-ONCE = REFERS | {"onward": "about", "deletion-receipt": "about", "request-step": "answers"}
+ONCE = REFERS | {"onward": "about", "deletion-receipt": "about", "request-step": "answers", "match-filter": "about", "match-question": "about", "match-answer": "answers"}
 def body_of_kind(record: Record) -> Any:
     """Section 6: the body, in strict form and that of its kind; for a kind not known, in strict form."""
     with refused_as("body-not-of-kind"):
@@ -135,6 +143,10 @@ def body_of_kind(record: Record) -> Any:
         need(kind not in ONCE or len(record.refers(ONCE[kind])) == 1, "malformed", "must refer once")
         need(record.audience == [record.author] if kind in HOME else kind not in ("receipt", "use-summary") or len(record.audience) == 1, "malformed",
              "not to whom this kind goes")
+        if kind in _MATCHING:
+            need(len(record.audience) == 1 and record.audience != [record.author], "malformed", "not for one partner")
+            need(kind != "match-question" or len(record.handling.get(3, [])) == 1, "malformed", "not one purpose")
+            need(kind != "match-filter" or len(record.refers("attaches")) == 1, "malformed", "must attach one filter")
         if kind == "request":
             copied, others = body.get(15, []), set(record.audience) - {record.author}
             need(set(copied) <= others and others > set(copied), "malformed", "nobody is asked, or a copy for who does not get it")

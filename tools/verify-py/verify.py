@@ -3,7 +3,7 @@ import argparse, json, sys
 from pathlib import Path
 from typing import Any
 import cbor2
-import keys
+import keys, matching
 from evidence import verify
 from records import KINDS, PUBLIC_KEY, RELATIONS, Record, body_of_kind, check_signature, read_key_set, verify_version
 from strict import Refused, decode, need, refused_as
@@ -64,19 +64,38 @@ def signing(_: Facts, v: Facts, data: bytes) -> Facts:
 def sealing(_: Facts, v: Facts, data: bytes) -> Facts:
     need(keys.xwing_valid(public := b"".join(secret.public_key().public_bytes_raw() for secret in keys.xwing_secret(un(v["seed"])))), "malformed")
     return told("public id", public, keys.key_id(public))
+def of(file: Facts, member: str, name: str) -> Facts:
+    return next(v for v in file[member] if v["name"] == name)
+def derived(v: Facts) -> tuple[int, bytes]:
+    return matching.derive_key(un(v["epoch_secret"]), v["asker"].encode(), v["subject"].encode(), v["epoch"])
+def question(_: Facts, v: Facts, data: bytes) -> Facts:
+    matching.check_question(v["count"], [*map(un, v["elements"])])
+    commitment, elements = matching.ask(un(v["secret"]), [*map(un, v["inputs"])])
+    return told("count commitment elements", len(v["inputs"]), commitment, [element.hex() for element in elements])
+def answer(file: Facts, v: Facts, data: bytes) -> Facts:
+    asked, (secret, public) = of(file, "questions", v["question"]), derived(of(file, "keys", v["key"]))
+    elements, evaluated, proof = [*map(un, asked["elements"])], [*map(un, v["evaluated"])], un(v["proof"])
+    matching.verify_answer(public, elements, evaluated, proof)
+    again, tags = matching.answer(secret, public, elements, un(v["random"])), matching.tags(un(asked["secret"]), [*map(un, asked["inputs"])], evaluated)
+    return told("evaluated proof tags", [element.hex() for element in again[0]], again[1], [tag.hex() for tag in tags])
+def list_filter(_: Facts, v: Facts, data: bytes) -> Facts:
+    capacity = matching.read_filter(data)
+    return told("class sha256 look_ups", capacity, keys.sha256(data), [one | {"label": matching.look_up(data, un(one["tag"]))} for one in v["look_ups"]])
 CHECKS = {
     "attachments.json": {"vectors": lambda f, v, data: told("chunk content", keys.sha256(data), keys.open_chunk(un(f["key"]), v["number"], v["last"], data))},
     "cbor.json": {"vectors": lambda f, v, data: need(cbor2.dumps(decode(data)) == data, "malformed", "cbor2 writes other bytes") or {}},
     "checkpoints.json": {"vectors": checkpoint}, "evidence.json": {"vectors": bundle}, "key-sets.json": {"vectors": key_set},
     "keys.json": {"refused": lambda f, v, data: PUBLIC_KEY(data) and {}, "sealing": sealing, "signing": signing},
     "leaves.json": {"vectors": lambda f, v, data: told("entry leaf_hash", entry := keys.leaf_entry(
-        un(v["salt"]), v["type"], v["at_ms"], un(v["subject"]), un(v["detail"])), keys.leaf_hash(entry))}, "parcels.json": {"vectors": parcel}, "proofs.json": {
+        un(v["salt"]), v["type"], v["at_ms"], un(v["subject"]), un(v["detail"])), keys.leaf_hash(entry))}, "matching.json": {
+        "keys": lambda f, v, data: told("public", derived(v)[1]), "questions": question, "answers": answer, "filters": list_filter},
+    "parcels.json": {"vectors": parcel}, "proofs.json": {
         "inclusion": lambda f, v, data: told("holds", keys.included(un(v["leaf"]), v["index"], v["size"], [*map(un, v["proof"])], un(v["root"]))),
         "consistency": lambda f, v, data: told("holds", keys.consistent(v["old_size"], un(v["old_root"]), v["new_size"], un(v["new_root"]),
                                                                          [*map(un, v["proof"])]))},
     "receipts.json": {"vectors": record}, "records.json": {"vectors": record}, "register.json": {"vectors": register}}
 INPUTS = set("name bytes zeros expect now number last salt type at_ms subject detail leaf index size proof root old_size old_root new_size new_root "
-             "note chain known change expected_root seed fingerprint".split())
+             "note chain known change expected_root seed fingerprint epoch_secret asker epoch secret inputs key question random".split())
 
 def disagreement(check: Any, file: Facts, v: Facts) -> str:
     """What was found instead of what the vector expects; every member of a good vector that is no input is compared."""

@@ -63,6 +63,7 @@ const TARGETS: &[Target] = &[
     Target { name: "evidence", seeds: bundles },
     Target { name: "identifier", seeds: identifiers },
     Target { name: "matching_filter", seeds: filters },
+    Target { name: "matching_question", seeds: questions },
 ];
 
 impl Run for Args {
@@ -403,6 +404,19 @@ fn filters(_root: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
         [b"MUFILTER\x01\0\0\0".as_slice(), &capacity.to_le_bytes(), b"EXERCISE", &slots].concat()
     };
     Ok([1_000, 2_000, 5_000, 10_000_000, 3].map(one).to_vec())
+}
+
+/// Questions of private matching: the count, the proof of the answer to another one, and the elements.
+fn questions(root: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let file = vectors(root, "matching")?;
+    let proof = bytes(&file["answers"][0]["proof"])?;
+    let one = |question: &Value| {
+        let count = question["count"].as_u64().and_then(|count| u32::try_from(count).ok()).context("no count")?;
+        let elements = question["elements"].as_array().context("elements are a list")?.iter().map(bytes);
+        let elements = elements.collect::<anyhow::Result<Vec<_>>>()?.concat();
+        Ok([count.to_be_bytes().as_slice(), &proof, &elements].concat())
+    };
+    file["questions"].as_array().context("no questions")?.iter().map(one).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ pub(crate) mod community;
 mod desk;
 mod evidence;
 mod ledger;
+mod match_records;
+mod matching;
 mod parcels;
 mod plain;
 mod records;
@@ -26,6 +28,7 @@ pub(crate) fn files() -> Vec<(&'static str, String)> {
         ("key-sets.json", register::key_sets()),
         ("keys.json", plain::keys()),
         ("leaves.json", ledger::leaves()),
+        ("matching.json", matching::matching()),
         ("parcels.json", parcels::parcels()),
         ("proofs.json", ledger::proofs()),
         ("receipts.json", records::receipts()),

@@ -26,7 +26,7 @@ use mufakat_record::{
 use serde_json::{Value, json};
 
 use super::community::{Agency, NOW, RELAY_MAX_S, name, refers, salt, seed, version_2};
-use super::{desk, flipped};
+use super::{desk, flipped, match_records};
 
 /// A report without anything that can be left out.
 pub(crate) fn plain_report(title: &str) -> Report {
@@ -160,11 +160,13 @@ pub(crate) fn records() -> Value {
     let vn = &keys.vn;
     let mut vectors = good_records(vn);
     vectors.extend(desk::good_ones(vn));
+    vectors.extend(match_records::good_ones(vn));
     vectors.extend(bad_forms(&keys));
     vectors.extend(bad_headers(&keys));
     vectors.extend(bad_signatures(&keys));
     vectors.extend(bad_bodies(&keys));
     vectors.extend(desk::bad_ones(vn));
+    vectors.extend(match_records::bad_ones(vn));
     json!({
         "about": "Records (sections 5 and 6), checked with these keys as of `now`. `zeros`: so many zero bytes follow. \
                   Keys that sign everything from 0 on are identity keys.",

@@ -48,16 +48,19 @@ pub enum Outcome {
     },
 }
 
+/// Whether this can be the name of a reason.
+pub(super) fn is_reason(name: &str) -> bool {
+    let letters = name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-');
+    (1..=REASON_BYTES_MAX).contains(&name.len()) && letters
+}
+
 impl Body for MatchAnswer {
     const KIND: &'static str = "match-answer";
 
     fn is_sound(&self, header: &Header) -> bool {
         let outcome = match &self.outcome {
             Outcome::Evaluated { elements, .. } => SIZES.iter().any(|size| size * ELEMENT_BYTES == elements.len()),
-            Outcome::Refused { reason } => {
-                (1..=REASON_BYTES_MAX).contains(&reason.len())
-                    && reason.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
-            }
+            Outcome::Refused { reason } => is_reason(reason),
         };
         super::to_one_partner(header) && refers_once(header, Relation::Answers) && outcome
     }

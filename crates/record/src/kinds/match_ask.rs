@@ -1,10 +1,12 @@
 //! `match-ask`, `match-sent` and `match-end`: what an officer asks partners by private matching, the questions that went out for it,
 //! and that it is asked no more. Home records: the partners see the questions alone.
 
+use std::collections::BTreeSet;
+
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use super::match_question::BASIS_BYTES_MAX;
+use super::match_question::{BASIS_BYTES_MAX, MatchQuestion};
 use super::{Body, refers_once};
 use crate::identifier::VALUE_BYTES_MAX;
 use crate::matching::Subject;
@@ -76,21 +78,24 @@ impl Body for MatchAsk {
     const KIND: &'static str = "match-ask";
     const HOME: bool = true;
 
-    fn is_sound(&self, _: &Header) -> bool {
-        self.fault().is_none()
+    fn is_sound(&self, header: &Header) -> bool {
+        self.fault().is_none() && !self.partners.contains(&header.author)
     }
 
     fn fault(&self) -> Option<&'static str> {
         let bytes: usize = self.items.iter().map(|item| item.value.len()).sum();
+        let said = |text: &str, bytes_max| !text.trim().is_empty() && text.len() <= bytes_max;
         let in_range = |item: &Item| (1..=VALUE_BYTES_MAX).contains(&item.value.len());
-        if !(1..=PURPOSE_BYTES_MAX).contains(&self.purpose.len()) {
-            Some("`purpose` has 1 to 100 bytes")
-        } else if !(1..=CASE_BYTES_MAX).contains(&self.case.len()) {
-            Some("`case` has 1 to 200 bytes")
-        } else if !(1..=BASIS_BYTES_MAX).contains(&self.basis.len()) {
-            Some("`basis` has 1 to 400 bytes")
+        if !said(&self.purpose, PURPOSE_BYTES_MAX) {
+            Some("`purpose` has 1 to 100 bytes and is not blank")
+        } else if !said(&self.case, CASE_BYTES_MAX) {
+            Some("`case` has 1 to 200 bytes and is not blank")
+        } else if !said(&self.basis, BASIS_BYTES_MAX) {
+            Some("`basis` has 1 to 400 bytes and is not blank")
         } else if !(1..=PARTNERS_MAX).contains(&self.partners.len()) {
             Some("`partners` names 1 to 64 agencies")
+        } else if !distinct(&self.partners) {
+            Some("`partners` names no agency twice")
         } else if !(1..=ITEMS_MAX).contains(&self.items.len()) || bytes > ITEMS_BYTES_MAX {
             Some("`items` has 1 to 1024 identifiers and names, of 160 KiB together")
         } else if !self.items.iter().all(in_range) {
@@ -141,8 +146,19 @@ impl Body for MatchSent {
     const HOME: bool = true;
 
     fn is_sound(&self, header: &Header) -> bool {
-        refers_once(header, Relation::About) && (1..=QUESTIONS_MAX).contains(&self.questions.len())
+        let places = self.questions.iter().map(|sent| (&sent.partner, sent.subject, sent.part));
+        refers_once(header, Relation::About)
+            && (1..=QUESTIONS_MAX).contains(&self.questions.len())
+            && distinct(self.questions.iter().map(|sent| sent.question))
+            && distinct(places)
+            && self.questions.iter().all(|sent| MatchQuestion::size_for(sent.count as usize).is_some())
     }
+}
+
+/// Whether all of them differ.
+fn distinct<T: Ord>(all: impl IntoIterator<Item = T>) -> bool {
+    let mut seen = BTreeSet::new();
+    all.into_iter().all(|one| seen.insert(one))
 }
 
 /// An ask is watched no more. It stands in the header's references (about).

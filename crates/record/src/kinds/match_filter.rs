@@ -10,6 +10,9 @@ use crate::{Digest, Header, Relation};
 /// How many filters of changes may follow one of a whole list; after these comes another one of the whole.
 pub const DELTAS_MAX: u32 = 60;
 
+/// The most identifiers of one filter: as many as there are numbers by which a holder finds them ([`crate::matching::Label`]).
+pub const CLASS_MAX: u32 = crate::matching::HANDLES;
+
 /// A filter. The header refers to the key under which it was made (about), and to the attachment (attaches).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
 #[cbor(map)]
@@ -31,7 +34,7 @@ impl Body for MatchFilter {
     fn is_sound(&self, header: &Header) -> bool {
         super::to_one_partner(header)
             && self.number <= DELTAS_MAX
-            && self.class > 0
+            && (1..=CLASS_MAX).contains(&self.class)
             && refers_once(header, Relation::About)
             && refers_once(header, Relation::Attaches)
     }

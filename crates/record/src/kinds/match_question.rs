@@ -58,7 +58,8 @@ impl Body for MatchQuestion {
         super::to_one_partner(header)
             && one_purpose
             && refers_once(header, Relation::About)
-            && (1..=BASIS_BYTES_MAX).contains(&self.basis.len())
+            && !self.basis.trim().is_empty()
+            && self.basis.len() <= BASIS_BYTES_MAX
             && self.elements.len().is_multiple_of(ELEMENT_BYTES)
             && Self::size_for(self.count as usize) == Some(self.size())
     }

@@ -4,13 +4,12 @@
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use super::match_question::SIZES;
+use super::match_answer::is_reason;
+use super::match_ask::ITEMS_MAX;
+use super::match_filter::DELTAS_MAX;
 use super::{Body, refers_once};
 use crate::matching::Label;
 use crate::{Header, Relation};
-
-/// The longest name of a fault, in bytes.
-const FAULT_BYTES_MAX: usize = 60;
 
 /// How sure a hit is. An identifier is listed or not; names are candidates only, and no more than that at any level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize)]
@@ -82,12 +81,10 @@ impl Body for MatchResult {
     fn is_sound(&self, header: &Header) -> bool {
         let listed = |hit: &Hit| matches!(Label::from_bits(hit.label), Some(Label::Listed { .. }));
         refers_once(header, Relation::About)
-            && self.hits.len() <= SIZES[SIZES.len() - 1]
+            && self.through <= DELTAS_MAX
             && self.hits.iter().all(listed)
+            && self.hits.last().is_none_or(|hit| (hit.item as usize) < ITEMS_MAX)
             && self.hits.windows(2).all(|pair| pair[0].item < pair[1].item)
-            && self
-                .fault
-                .as_ref()
-                .is_none_or(|fault| (1..=FAULT_BYTES_MAX).contains(&fault.len()) && self.hits.is_empty())
+            && self.fault.as_ref().is_none_or(|fault| is_reason(fault) && self.hits.is_empty())
     }
 }

@@ -7,6 +7,7 @@ mod forged_parcels;
 mod forged_records;
 mod samples;
 mod unsound_bodies;
+mod unsound_matching;
 mod vectors;
 mod vectors_sealing;
 mod vectors_signing;

@@ -38,6 +38,8 @@ use mufakat_record::{
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
+pub(crate) mod matching;
+
 /// When the sample records are issued.
 pub(crate) const ISSUED_AT: u64 = 1_800_000_000;
 /// When they arrive.
@@ -380,13 +382,15 @@ pub(crate) fn revocation() -> Revocation {
     Revocation { officer: "d3-night".parse().unwrap(), what, reason: "EXERCISE".into(), by: None }
 }
 
+/// A body with a header of its kind.
+fn of<B: Body>(header: Header, body: &B) -> (Header, Vec<u8>) {
+    (Header { kind: B::KIND.to_owned(), ..header }, body.to_body())
+}
+
 /// One sound body of each kind, with a header that goes with it.
 pub(crate) fn bodies() -> Vec<(Header, Vec<u8>)> {
-    fn of<B: Body>(header: Header, body: &B) -> (Header, Vec<u8>) {
-        (Header { kind: B::KIND.to_owned(), ..header }, body.to_body())
-    }
     let correction = Correction { reason: "EXERCISE".into(), report: report() };
-    vec![
+    let others = vec![
         of(referring("", Relation::Answers), &answer()),
         of(at_home(referring("", Relation::About)), &approval()),
         of(header(""), &attachment()),
@@ -415,7 +419,8 @@ pub(crate) fn bodies() -> Vec<(Header, Vec<u8>)> {
         of(referring("", Relation::Retracts), &Retraction { reason: "EXERCISE".into(), carries: None }),
         of(Header { audience: vec![agency("ru-police")], ..header("") }, &use_summary()),
         of(header(""), &witness_alarm()),
-    ]
+    ];
+    others.into_iter().chain(matching::bodies()).collect()
 }
 
 /// A signed report.
