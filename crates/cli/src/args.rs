@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 mod desk;
+mod matching;
 mod membership;
 mod officers;
 mod policy;
@@ -15,6 +16,9 @@ mod retention;
 mod upkeep;
 
 pub(crate) use desk::{Draft, KnownArgs, NewArgs, ReplayArgs, WordArgs};
+pub(crate) use matching::{
+    Audit, Format, ImportArgs, Match, MatchAskArgs, MatchBudget, MatchList, PageArgs, RowsArgs, Watch,
+};
 pub(crate) use membership::{Forum, FoundArgs, Founding, InitArgs, ProposeArgs, Register, RulesArgs};
 pub(crate) use officers::{GrantArgs, Officer, Session, Token};
 pub(crate) use policy::Policy;
@@ -237,6 +241,9 @@ Without a record: the newest that were sent. A recipient has settled when it acc
     /// Requests for information: ask, answer, refuse, and see their clocks
     #[command(subcommand)]
     Request(Request),
+    /// Private matching: ask whether partners list somebody or something, and keep one's own lists
+    #[command(subcommand)]
+    Match(Match),
     /// What records add up to in a year
     #[command(subcommand)]
     Table(TableOf),
@@ -472,6 +479,17 @@ mod tests {
             "mufakat officer list",
             "mufakat officer change d3-night --suspend",
             "mufakat officer revoke d3-night --reason left",
+            "mufakat match ask --to ru-police,th-police --purpose p --case c --basis b passport:VNM:C1234567 imo:9074729",
+            "mufakat match ask --to ru --purpose p --case c --basis b --name An --born 1980 --watch 30d --wait 20s",
+            "mufakat match ask --to ru --purpose p --case c --basis b --file - --watch 2027-01-31",
+            "mufakat match request 0011223344 --question 0011223344 --item 0",
+            "mufakat match watch end 0011223344",
+            "mufakat match list import a.csv --format csv --category stolen --tlp AMBER --report r.csv --force",
+            "mufakat match list remove name:An:1980",
+            "mufakat match list entry 16777215",
+            "mufakat match budget set ru-police --limit 1 --days 366",
+            "mufakat match asked --partner ru-police --state refused --limit 5",
+            "mufakat match audit disclose 0011223344 --order o",
             "mufakat --node https://desk.example token create --label feed --scope share_records --valid 90d",
             "mufakat token create --officer feed --label feed --valid 90d --node http://localhost:1",
             "mufakat session end d3-night --reason away",
@@ -515,6 +533,16 @@ mod tests {
             "mufakat officer change d3-night --suspend --resume",
             "mufakat officer revoke d3-night",
             "mufakat token create --label feed",
+            "mufakat match ask --to ru --purpose p --case c imo:9074729",
+            "mufakat match ask --to ru --purpose p --case c --basis b 9074729",
+            "mufakat match ask --to ru --purpose p --case c --basis b --name An",
+            "mufakat match ask --to ru --purpose p --case c --basis b name:An",
+            "mufakat match list import a.csv --category king",
+            "mufakat match list import a.csv --force",
+            "mufakat match list entry 16777216",
+            "mufakat match budget set ru-police --limit 0",
+            "mufakat match budget set ru-police --days 367",
+            "mufakat match audit disclose 0011223344",
             "mufakat --node nowhere status",
         ] {
             assert!(parse(line).is_err(), "{line}");

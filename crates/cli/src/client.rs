@@ -132,6 +132,17 @@ impl Client {
 
     /// The same among the newest rows of some views.
     pub(crate) async fn id_in(&self, views: &[&str], given: &str) -> anyhow::Result<String> {
+        self.id_among(views, "", |row| &row["record"], given).await
+    }
+
+    /// The same among those rows that have some facets (`&facet=…`), by the id that stands in a place of each.
+    pub(crate) async fn id_among(
+        &self,
+        views: &[&str],
+        facets: &str,
+        place: impl Fn(&Value) -> &Value,
+        given: &str,
+    ) -> anyhow::Result<String> {
         let given = given.to_ascii_lowercase();
         let hexadecimal = given.bytes().all(|byte| byte.is_ascii_hexdigit());
         if hexadecimal && given.len() == ID_CHARS {
@@ -147,8 +158,8 @@ impl Client {
         }
         let mut found: Vec<String> = Vec::new();
         for view in views {
-            for row in self.rows(view, SEARCHED_ROWS).await? {
-                let record = row["record"].as_str().unwrap_or_default();
+            for row in self.rows(view, facets, SEARCHED_ROWS).await? {
+                let record = place(&row).as_str().unwrap_or_default();
                 if record.starts_with(&given) && !found.iter().any(|id| id == record) {
                     found.push(record.to_owned());
                 }
@@ -167,13 +178,13 @@ impl Client {
         }
     }
 
-    /// The newest rows of a view.
-    async fn rows(&self, view: &str, rows_max: usize) -> anyhow::Result<Vec<Value>> {
+    /// The newest rows of a view that have some facets (`&facet=…`).
+    pub(crate) async fn rows(&self, view: &str, facets: &str, rows_max: usize) -> anyhow::Result<Vec<Value>> {
         let mut rows = Vec::new();
         let mut cursor: Option<String> = None;
         while rows.len() < rows_max {
             let after = cursor.as_ref().map(|cursor| format!("&after={}", escape(cursor))).unwrap_or_default();
-            let page = self.get(&format!("/api/v1/views/{view}?limit=500&order=newest{after}")).await?;
+            let page = self.get(&format!("/api/v1/views/{view}?limit=500&order=newest{facets}{after}")).await?;
             rows.extend(page["rows"].as_array().into_iter().flatten().cloned());
             match page["next"].as_str() {
                 Some(next) => cursor = Some(next.to_owned()),

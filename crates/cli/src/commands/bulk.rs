@@ -87,7 +87,7 @@ pub(super) async fn run(
 }
 
 /// Whether the node may answer when it is asked again: it is away, went away, or has too much to do.
-fn is_temporary(error: &anyhow::Error) -> bool {
+pub(super) fn is_temporary(error: &anyhow::Error) -> bool {
     match error.downcast_ref() {
         Some(Failure::NotRunning { .. }) => return true,
         Some(Failure::Problem(problem)) => return problem["status"] == StatusCode::SERVICE_UNAVAILABLE.as_u16(),
@@ -168,7 +168,8 @@ fn read_lines(input: Input, lines: &Lines, sender: &mpsc::Sender<Line>) {
     }
 }
 
-fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
+/// Passes over the rest of a line.
+pub(super) fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
     loop {
         let buffer = input.fill_buf()?;
         let end = buffer.iter().position(|byte| *byte == b'\n');

@@ -5,6 +5,7 @@ mod drafts;
 mod evidence;
 mod get;
 mod identifier;
+mod matching;
 mod membership;
 mod node;
 mod officers;
@@ -90,6 +91,7 @@ async fn ask(client: &Client, command: Command, output: Output) -> anyhow::Resul
         Command::Show { record, raw } => records::show(client, &record, raw.as_deref(), output).await,
         Command::Track(options) => track::run(client, &options, output).await,
         Command::Request(what) => requests::run(client, what, output).await,
+        Command::Match(what) => matching::run(client, what, output).await,
         Command::Table(what) => requests::table(client, what, output).await,
         Command::Retract { record, reason } => records::retract(client, &record, &reason, output).await,
         Command::Correct { record, file, reason, title } => {

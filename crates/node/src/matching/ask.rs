@@ -388,6 +388,12 @@ pub(crate) async fn read_ask(node: &Arc<Node>, id: RecordId) -> Result<Option<Ma
     Ok(own.and_then(|record| MatchAsk::from_body(record.header(), record.body()).ok()))
 }
 
+/// What the view tells of an ask.
+pub(crate) async fn row_of(node: &Arc<Node>, id: RecordId) -> Result<Option<Ask>, Fault> {
+    let found = node.read(move |reader| find_row(reader, &[("row", Ask::ROW), ("ask", &id.to_string())], Ask::of));
+    Ok(found.await?.map(|(_, row)| row))
+}
+
 /// Ends the watching of an ask.
 pub(crate) async fn end(
     node: &Arc<Node>,

@@ -17,8 +17,6 @@ use crate::writer::Fault;
 
 /// How many entries are handed in at once.
 pub(crate) const LINES_MAX: usize = lists::ENTRIES_AT_ONCE_MAX;
-/// How many refused lines an answer names; all are counted.
-const REFUSED_MAX: usize = 1_000;
 
 /// An entry as it is handed in, one to a line.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -63,7 +61,7 @@ pub(crate) struct Taken {
     removed: u64,
     /// How many lines were refused.
     refused: u64,
-    /// The first of these, with their reasons.
+    /// Each of these, with its reason.
     refusals: Vec<Refusal>,
 }
 
@@ -130,9 +128,7 @@ fn read(text: &[u8]) -> Result<(Vec<Line>, Taken), NotShared> {
             Ok(line) => good.push(line),
             Err(no) => {
                 taken.refused += 1;
-                if taken.refusals.len() < REFUSED_MAX {
-                    taken.refusals.push(Refusal { line: place + 1, reason: no.reason, detail: no.detail });
-                }
+                taken.refusals.push(Refusal { line: place + 1, reason: no.reason, detail: no.detail });
             }
         }
     }

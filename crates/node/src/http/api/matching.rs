@@ -9,7 +9,7 @@ use http::StatusCode;
 use mufakat_record::kinds::match_ask::Item;
 use mufakat_record::kinds::match_result::Confidence;
 use mufakat_record::matching::{Category, Subject};
-use mufakat_record::{AgencyId, RecordId, Tlp};
+use mufakat_record::{AgencyId, OfficerId, RecordId, Tlp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -59,6 +59,8 @@ async fn ask_match(
 struct Ask {
     /// The ask.
     id: RecordId,
+    /// Who asks; nobody when it was handed in at the node's socket.
+    by: Option<OfficerId>,
     purpose: String,
     case: String,
     basis: String,
@@ -67,6 +69,8 @@ struct Ask {
     items: Vec<Item>,
     /// Until when it is watched, in seconds since 1970.
     watch_until: Option<u64>,
+    /// When the watching was ended, in milliseconds since 1970.
+    ended_ms: Option<u64>,
     /// Each question, with what became of it: `waiting`, `answered`, `hit`, `miss`, `refused` or `fault`.
     questions: Vec<Question>,
 }
@@ -115,6 +119,7 @@ async fn show_match(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -
     super::records::may_read(&node, &caller, id).await?;
     let asked = ask::read_ask(&node, id).await?.ok_or_else(Problem::not_found)?;
     desk::note(&node, &caller, mufakat_record::How::Read, id, Vec::new()).await?;
+    let ended_ms = ask::row_of(&node, id).await?.and_then(|row| row.ended_ms);
     let questions = look::questions_of(&node, id).await?.into_iter().map(|row| Question {
         question: row.question,
         partner: row.partner,
@@ -130,12 +135,14 @@ async fn show_match(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -
     let questions = questions.collect();
     Ok(axum::Json(Ask {
         id,
+        by: asked.by.clone(),
         purpose: asked.purpose.clone(),
         case: asked.case.clone(),
         basis: asked.basis.clone(),
         partners: asked.partners.clone(),
         items: asked.items.clone(),
         watch_until: asked.watch_until,
+        ended_ms,
         questions,
     }))
 }
