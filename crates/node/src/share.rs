@@ -239,7 +239,7 @@ pub(crate) async fn keep<B: Body + Clone + Send + Sync + 'static>(
     .await
 }
 
-/// The same under a key: what was put on record under it before is not put there again.
+/// The same with other handling and under a key: what was put on record under it before is not put there again.
 pub(crate) async fn keep_once<B: Body + Clone + Send + Sync + 'static>(
     node: &Arc<Node>,
     body: B,
@@ -248,9 +248,10 @@ pub(crate) async fn keep_once<B: Body + Clone + Send + Sync + 'static>(
 ) -> Result<Result<RecordId, NotShared>, Fault> {
     let thread = new_thread();
     let outcomes = submit_signed(node, move |node, directory, signer| {
-        let header = header_for(node, directory, B::KIND, vec![node.me.clone()], Handling::with(Tlp::Red), thread);
+        let header = header_for(node, directory, B::KIND, vec![node.me.clone()], handling.clone(), thread);
         let record = sign(Header { references: references.clone(), ..header }, &body, signer);
         vec![record.map(|record| Together { records: vec![Submission { record, key: Some(key) }], decided: None })]
+    handling: Handling,
     });
     let outcome = outcomes.await?.into_iter().next().unwrap_or_else(|| Err(Reason::Malformed.into()));
     Ok(outcome.and_then(|shared| shared.first().map(|s| s.id).ok_or_else(|| Reason::Malformed.into())))

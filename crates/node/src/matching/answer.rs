@@ -181,7 +181,7 @@ async fn alarm(node: &Arc<Node>, budget: &PartnerBudget, mark: Mark, question: R
     let body = MatchAlarm { partner: budget.partner.clone(), mark, used: budget.used, limit: budget.limit };
     let references = vec![Reference { relation: Relation::About, record: question }];
     // A second alarm of the same day has the same key and another body, which is refused; the first one stands.
-    let _ = share::keep_once(node, body, references, key).await?;
+    let _ = share::keep_once(node, body, Handling::with(Tlp::Red), references, key).await?;
     Ok(())
 }
 
