@@ -202,7 +202,7 @@ async fn say(
         let (audience, handling) = (vec![partner.clone()], Handling::with(Tlp::AmberStrict));
         let header = share::header_for(node, directory, MatchAnswer::KIND, audience, handling, share::new_thread());
         let record = share::sign(Header { references, ..header }, &body, signer);
-        vec![record.map(|record| Together { records: vec![Submission { record, key: Some(key) }], decided: None })]
+        vec![record.map(|record| Together::of(vec![Submission { record, key: Some(key) }]))]
     };
     let outcome = share::submit_signed(node, compose).await?.into_iter().next();
     Ok(outcome.unwrap_or_else(|| Err(Reason::Malformed.into())).map(drop))
