@@ -166,6 +166,9 @@ async fn a_notice_is_corrected_by_two_after_a_recipient_was_removed() {
     let correction = json!({ "reason": "EXERCISE", "body": { "title": "EXERCISE no notice" } });
     let correction = json!({ "correction": correction, "target": notice });
     let before = draft(&vn, correction.clone()).await;
+    let mut report = of_tlp("GREEN");
+    report["to"] = json!(["id-coastguard"]);
+    let unreachable = draft(&vn, json!({ "envelope": report })).await;
     let (status, proposed) = vn.post("/api/v1/register/propose", &json!({ "remove": ["id-coastguard"] })).await;
     assert_eq!(status, StatusCode::CREATED, "{proposed}");
     let hash = proposed["hash"].clone();
@@ -173,6 +176,11 @@ async fn a_notice_is_corrected_by_two_after_a_recipient_was_removed() {
     assert_eq!(ru.post("/api/v1/register/approve", &json!({ "hash": hash })).await.0, StatusCode::OK);
     vn.until("/api/v1/register", |register| register["version"] == 2).await;
 
+    // Nobody alone releases what is for somebody who is no longer there, and by two it is refused for that.
+    assert_eq!(vn.get(&format!("/api/v1/drafts/{unreachable}")).await.1["four_eyes"], json!(true));
+    let path = format!("/api/v1/drafts/{unreachable}/release");
+    assert_eq!(vn.tell(AUTHOR, &path, Value::Null).await, refused(403, "same-officer"));
+    assert_eq!(vn.tell(SECOND, &path, Value::Null).await, refused(422, "unknown-recipient"));
     let after = draft(&vn, correction).await;
     for id in [before, after] {
         let shown = vn.get(&format!("/api/v1/drafts/{id}")).await.1;
