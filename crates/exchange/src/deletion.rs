@@ -10,9 +10,7 @@ use mufakat_record::kinds::deletion_receipt::{DeletionReceipt, Why};
 use mufakat_record::kinds::onward::{CARRIED_BYTES_MAX, ONWARD_DEPTH_MAX, Onward, original_of};
 use mufakat_record::kinds::request_step::RequestStep;
 use mufakat_record::kinds::retraction::Retraction;
-use mufakat_record::{
-    AgencyId, Handling, KeyBook, Reason, RecordId, Reference, Relation, ThreadId, Unverified, Verified,
-};
+use mufakat_record::{AgencyId, KeyBook, Reason, RecordId, Reference, Relation, ThreadId, Unverified, Verified};
 use rand_chacha::ChaCha20Rng;
 
 use crate::engine::salt;
@@ -255,7 +253,8 @@ impl Exchange {
         let references = vec![Reference { relation: Relation::About, record: original }];
         // Two receipts of one second may say the same of two copies, and are two all the same.
         let thread = ThreadId(salt(random));
-        let receipt = self.sign_as::<DeletionReceipt>(body, thread, audience, references, Handling::community(), at_ms);
+        let handling = header.handling.of_a_word_on_it();
+        let receipt = self.sign_as::<DeletionReceipt>(body, thread, audience, references, handling, at_ms);
         self.author(batch, receipt, &[], at_ms, random);
     }
 
@@ -284,7 +283,8 @@ impl Exchange {
         references.sort();
         references.dedup();
         let thread = to.header().thread;
-        let record = self.sign_as::<Answer>(body, thread, audience, references, Handling::community(), at_ms);
+        let handling = to.header().handling.of_a_word_on_it();
+        let record = self.sign_as::<Answer>(body, thread, audience, references, handling, at_ms);
         self.author(batch, record, &[], at_ms, random);
     }
 

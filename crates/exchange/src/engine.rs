@@ -533,8 +533,7 @@ impl Exchange {
         let body = RequestStep { at_ms, by: None, step: Step::Received { time_zone, within_s } };
         let references = vec![Reference { relation: Relation::Answers, record: request.id() }];
         let (thread, audience) = (header.thread, vec![header.author.clone()]);
-        // That there is a request is to be handled as narrowly as the request itself.
-        let handling = Handling::with(header.handling.tlp);
+        let handling = header.handling.of_a_word_on_it();
         let record = self.sign_as::<RequestStep>(body, thread, audience, references, handling, at_ms);
         self.author(batch, record, &[], at_ms, random);
     }

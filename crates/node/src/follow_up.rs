@@ -8,7 +8,7 @@ use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::permission::Permission;
 use mufakat_record::kinds::report::Report;
 use mufakat_record::kinds::retraction::Retraction;
-use mufakat_record::{Header, Reason, RecordId, Reference, Relation, SigningKey, Verified};
+use mufakat_record::{AgencyId, Header, Reason, RecordId, Reference, Relation, SigningKey, Verified};
 use mufakat_store::Queries;
 
 use crate::desk::four_eyes::Leaving;
@@ -70,6 +70,11 @@ async fn follow_up<B: Body + Clone + Send + Sync + 'static>(
         Ok(original) => original,
         Err(no) => return Ok(Err(no)),
     };
+    if relation == Relation::Retracts && original.record.header().kind == Correction::KIND {
+        // Recipients would show what it replaced again, and nobody would have approved that a second time.
+        let detail = "a correction is not taken back: correct the record once more, or retract that";
+        return Ok(Err(NotShared::new("is-a-correction", detail)));
+    }
     let who = caller.clone();
     let outcomes = share::submit_signed(node, move |node, directory, signer| {
         vec![compose(node, &who, directory, signer, &original, relation, &body, false)]
@@ -89,15 +94,22 @@ pub(crate) async fn original(
     notice: bool,
 ) -> Result<Result<Original, NotShared>, Fault> {
     let me = node.me.clone();
-    let found = node.read(move |reader| {
-        // What others say about our records changes nothing.
-        let said = |relation, kind, latest| reader.said_of(&id, Said { relation, by: &me, kind, latest });
-        let retractions = said(Relation::Retracts, Retraction::KIND, 1)?;
-        Ok((reader.record_bytes(&id)?, retractions, said(Relation::Corrects, Correction::KIND, SAID_MAX)?))
-    });
-    let (held, retractions, corrections) = found.await?;
-    let own = |bytes| Verified::from_own_store(bytes).ok().filter(|record| record.header().author == node.me);
-    let Some(record) = held.and_then(own) else {
+    node.read(move |reader| standing(reader, &me, id, notice)).await
+}
+
+/// The same of a store, be it within a transaction.
+pub(crate) fn standing(
+    store: &impl Queries,
+    me: &AgencyId,
+    id: RecordId,
+    notice: bool,
+) -> Result<Result<Original, NotShared>, mufakat_store::Error> {
+    // What others say about our records changes nothing.
+    let said = |relation, kind, latest| store.said_of(&id, Said { relation, by: me, kind, latest });
+    let retractions = said(Relation::Retracts, Retraction::KIND, 1)?;
+    let corrections = said(Relation::Corrects, Correction::KIND, SAID_MAX)?;
+    let own = |bytes| Verified::from_own_store(bytes).ok().filter(|record| record.header().author == *me);
+    let Some(record) = store.record_bytes(&id)?.and_then(own) else {
         return Ok(Err(NotShared::new("not-found", "this agency has not authored such a record")));
     };
     if let Some(retraction) = retractions.first() {

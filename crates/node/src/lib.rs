@@ -26,6 +26,7 @@ mod search;
 mod serve;
 mod share;
 mod subject;
+mod submitted;
 mod waiting;
 mod wire;
 mod witness;

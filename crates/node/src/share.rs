@@ -7,7 +7,6 @@ use mufakat_exchange::{Directory, Leaf, Refusal, Submission, What};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::report::Report;
-use mufakat_record::kinds::request_step::RequestStep;
 use mufakat_record::{
     Act, AgencyId, Code, Digest, Draft, Eyes, Handling, Header, How, KeyId, Reason, RecordId, Reference, Relation,
     SigningKey, ThreadId, Tlp, Verified, sha256,
@@ -18,9 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::desk::four_eyes::Leaving;
 use crate::desk::{self, Caller, four_eyes};
-use crate::gate::{Action, Decision, Request};
+use crate::gate::{Action, Decision, Policies, Request};
 use crate::node::Node;
-use crate::writer::{Core, Fault, entropy, refusal};
+use crate::submitted::{self, Sorted};
+use crate::writer::{Core, Fault, entropy};
 use crate::{chunks, clock};
 
 /// How often a share is signed again when the register changes under it.
@@ -133,12 +133,11 @@ pub(crate) type Outcome = Result<Vec<Shared>, NotShared>;
 /// Shares several reports together. Each succeeds or fails by itself; what succeeds is durable when this returns.
 pub(crate) async fn share(node: &Arc<Node>, caller: &Caller, envelopes: Vec<Envelope>) -> Result<Vec<Outcome>, Fault> {
     let mut drafts = Vec::with_capacity(envelopes.len());
-    let unknown = not_found(node, caller, &envelopes).await?;
+    let about: Vec<RecordId> = envelopes.iter().flat_map(|envelope| &envelope.about).copied().collect();
+    let unknown = not_found(node, caller, &about).await?;
     for envelope in envelopes {
         let mut attachments = Vec::with_capacity(envelope.attachments.len());
-        let mut missing = envelope.about.iter().find(|id| unknown.contains(*id)).map(|id| {
-            NotShared::new("unknown-record", format!("`about` names {id}, and there is no such record here"))
-        });
+        let mut missing = envelope.about.iter().find(|id| unknown.contains(*id)).map(unknown_record);
         for upload in &envelope.attachments {
             match chunks::uploaded(node, upload) {
                 Some(attachment) => attachments.push(attachment),
@@ -177,14 +176,23 @@ pub(crate) async fn note_refusal(
     Ok(())
 }
 
-/// The records that envelopes are about and that are not here for the caller: most likely an id was mistyped, and nobody could
-/// follow it. What is not for the caller is not here.
-pub(crate) async fn not_found(
+/// Refuses what is about a record that is not here for the caller.
+pub(crate) async fn all_known(
     node: &Arc<Node>,
     caller: &Caller,
-    envelopes: &[Envelope],
-) -> Result<BTreeSet<RecordId>, Fault> {
-    let mut about: BTreeSet<_> = envelopes.iter().flat_map(|envelope| &envelope.about).copied().collect();
+    about: &[RecordId],
+) -> Result<Result<(), NotShared>, Fault> {
+    Ok(not_found(node, caller, about).await?.first().map_or(Ok(()), |id| Err(unknown_record(id))))
+}
+
+fn unknown_record(id: &RecordId) -> NotShared {
+    NotShared::new("unknown-record", format!("`about` names {id}, and there is no such record here"))
+}
+
+/// Those of some records that something is to be about and that are not here for the caller: most likely an id was mistyped, and
+/// nobody could follow it. What is not for the caller is not here.
+async fn not_found(node: &Arc<Node>, caller: &Caller, about: &[RecordId]) -> Result<BTreeSet<RecordId>, Fault> {
+    let mut about: BTreeSet<_> = about.iter().copied().collect();
     if about.is_empty() {
         return Ok(about);
     }
@@ -239,18 +247,19 @@ pub(crate) async fn keep<B: Body + Clone + Send + Sync + 'static>(
     .await
 }
 
-/// The same under a key: what was put on record under it before is not put there again.
+/// The same with other handling and under a key: what was put on record under it before is not put there again.
 pub(crate) async fn keep_once<B: Body + Clone + Send + Sync + 'static>(
     node: &Arc<Node>,
     body: B,
+    handling: Handling,
     references: Vec<Reference>,
     key: [u8; 16],
 ) -> Result<Result<RecordId, NotShared>, Fault> {
     let thread = new_thread();
     let outcomes = submit_signed(node, move |node, directory, signer| {
-        let header = header_for(node, directory, B::KIND, vec![node.me.clone()], Handling::with(Tlp::Red), thread);
+        let header = header_for(node, directory, B::KIND, vec![node.me.clone()], handling.clone(), thread);
         let record = sign(Header { references: references.clone(), ..header }, &body, signer);
-        vec![record.map(|record| Together { records: vec![Submission { record, key: Some(key) }], decided: None })]
+        vec![record.map(|record| Together::of(vec![Submission { record, key: Some(key) }]))]
     });
     let outcome = outcomes.await?.into_iter().next().unwrap_or_else(|| Err(Reason::Malformed.into()));
     Ok(outcome.and_then(|shared| shared.first().map(|s| s.id).ok_or_else(|| Reason::Malformed.into())))
@@ -279,19 +288,26 @@ pub(crate) struct Together {
     pub(crate) records: Vec<Submission>,
     /// What the ledger says of who released them, and of which record. It stands behind them, in the same transaction.
     pub(crate) decided: Option<(RecordId, Act)>,
+    /// The matter to which who hands them in says that they belong.
+    pub(crate) thread: Option<ThreadId>,
 }
 
 impl Together {
     /// One record, of which the ledger says nothing but that it was authored.
     pub(crate) fn one(record: Verified) -> Self {
-        Self { records: vec![Submission { record, key: None }], decided: None }
+        Self::of(vec![Submission { record, key: None }])
+    }
+
+    /// Records of which the ledger says nothing but that they were authored.
+    pub(crate) fn of(records: Vec<Submission>) -> Self {
+        Self { records, decided: None, thread: None }
     }
 
     /// What a caller releases, of which the ledger says by whom when it is an officer. The first record stands for all.
     pub(crate) fn by(node: &Node, caller: &Caller, records: Vec<Submission>) -> Self {
         let act = caller.officer.is_some().then(|| caller.act(How::Release, node.gate.hash()));
         let decided = records.first().map(|first| first.record.id()).zip(act);
-        Self { records, decided }
+        Self { decided, ..Self::of(records) }
     }
 
     /// What is released, with what the ledger says of it. The first record stands for all, and with it are named those of its
@@ -307,86 +323,69 @@ impl Together {
             act.records = (!others.is_empty()).then_some(others);
             (first, act)
         });
-        Self { records, decided }
+        Self { decided, ..Self::of(records) }
     }
 }
 
 pub(crate) type Composed = Result<Together, NotShared>;
 
-/// Signs away from the asynchronous threads and submits, again if the register changes meanwhile.
+/// What is told when the register or the policy changed each time that something was signed.
+pub(crate) fn keeps_changing() -> NotShared {
+    NotShared::new("register-changed", "the register or the policy keeps changing; try again")
+}
+
+/// Signs away from the asynchronous threads and submits, again if the register or the policy changes meanwhile.
 pub(crate) async fn submit_signed(
     node: &Arc<Node>,
     compose: impl Fn(&Node, &Directory, &SigningKey) -> Vec<Composed> + Send + Sync + 'static,
 ) -> Result<Vec<Outcome>, Fault> {
     let compose = Arc::new(compose);
     for _ in 0..TRIES {
+        // What the gate decides from here on it decides by these rules, or all is signed again.
+        let policies = node.gate.policies();
         let (work_node, work) = (Arc::clone(node), Arc::clone(&compose));
         let signed = tokio::task::spawn_blocking(move || {
             work(&work_node, &work_node.directory(), &work_node.keyring.load().signer())
         });
         let signed = signed.await.map_err(|e| Fault::Store(e.to_string()))?;
-        if let Some(outcomes) = submit(node, signed).await? {
+        if let Some(outcomes) = submit(node, signed, policies).await? {
             return Ok(outcomes);
         }
     }
-    let again = NotShared::new("register-changed", "the register keeps changing; try again");
-    Ok(vec![Err(again)])
+    Ok(vec![Err(keeps_changing())])
 }
 
-/// Submits what was signed; nothing when the register has changed and all must be signed again.
-async fn submit(node: &Arc<Node>, signed: Vec<Composed>) -> Result<Option<Vec<Outcome>>, Fault> {
-    let (mut submissions, mut decided) = (Vec::with_capacity(signed.len()), Vec::new());
-    let mut pending: Vec<Result<Vec<Vec<AgencyId>>, NotShared>> = Vec::with_capacity(signed.len());
-    for composed in signed {
-        pending.push(composed.map(|together| {
-            let audiences = together.records.iter().map(|s| s.record.header().audience.clone()).collect();
-            submissions.extend(together.records);
-            decided.extend(together.decided);
-            audiences
-        }));
-    }
-    let count = submissions.len();
-    let keyed: Vec<_> = submissions.iter().map(|s| s.key.is_some().then(|| s.record.clone())).collect();
-    let policy = node.gate.hash();
+/// Submits what was signed; nothing when the register or the policy has changed and all must be signed again.
+async fn submit(
+    node: &Arc<Node>,
+    signed: Vec<Composed>,
+    policies: Arc<Policies>,
+) -> Result<Option<Vec<Outcome>>, Fault> {
+    let shared = Arc::clone(node);
     let submitted = node.writer.call(move |core| {
-        let at_ms = clock::now_ms();
-        let result = core.exchange.submit(submissions, &policy, at_ms, &mut core.random, &core.store);
-        match refusal(result)? {
-            Ok((batch, ids)) => {
+        if !shared.gate.is_in_force(&policies) {
+            return Ok(None);
+        }
+        let Sorted { outcomes, submissions, decided } = submitted::sort(core, signed)?;
+        let (at_ms, count) = (clock::now_ms(), submissions.len());
+        let result = core.exchange.submit(submissions, &policies.hash(), at_ms, &mut core.random, &core.store);
+        match result {
+            Ok((batch, _)) => {
                 core.apply(batch)?;
-                // What was submitted before under the same key is not released once more.
-                decided.retain(|(record, _)| ids.contains(record));
                 note_decisions(core, &decided, at_ms)?;
-                Ok(Ok(ids))
+                shared.metrics.records_submitted.inc_by(count as u64);
+                Ok(Some(outcomes))
             }
-            Err(refusal) => Ok(Err(refusal)),
+            Err(Refusal::RegisterChanged) => Ok(None),
+            // Each record passed the same checks when it was composed.
+            Err(Refusal::Unfit(reason)) => {
+                let failed = |outcome: Outcome| Err(outcome.err().unwrap_or_else(|| reason.into()));
+                Ok(Some(outcomes.into_iter().map(failed).collect()))
+            }
+            Err(Refusal::Unavailable(e)) => Err(e.into()),
         }
     });
-    let ids = match submitted.await? {
-        Ok(ids) => ids,
-        Err(Refusal::RegisterChanged) => return Ok(None),
-        Err(Refusal::Unfit(reason)) => {
-            // Each record passed the same checks when it was composed.
-            let failed = |p: Result<_, NotShared>| Err(p.err().unwrap_or_else(|| reason.into()));
-            return Ok(Some(pending.into_iter().map(failed).collect()));
-        }
-        Err(Refusal::Unavailable(e)) => return Err(e.into()),
-    };
-    node.metrics.records_submitted.inc_by(count as u64);
-    let taken = taken_keys(node, keyed, &ids).await?;
-    let mut ids = ids.into_iter().enumerate();
-    let mut outcome = |audiences: Vec<Vec<AgencyId>>| -> Outcome {
-        let mut shared = Vec::with_capacity(audiences.len());
-        let mut other = None;
-        for (audience, (place, id)) in audiences.into_iter().zip(ids.by_ref()) {
-            other = other.or_else(|| taken.contains(&place).then_some(id));
-            shared.push(Shared { id, audience });
-        }
-        let Some(other) = other else { return Ok(shared) };
-        let detail = format!("the key names another record, {other}, which was shared before; this one was not");
-        Err(NotShared::new("key-taken", detail))
-    };
-    Ok(Some(pending.into_iter().map(|p| p.and_then(&mut outcome)).collect()))
+    submitted.await
 }
 
 /// Notes who released what, in the transaction in which it is released.
@@ -400,40 +399,26 @@ pub(crate) fn note_decisions(core: &mut Core, decided: &[(RecordId, Act)], at_ms
     Ok(())
 }
 
-/// The places of records whose key came before with something else. Whoever hands the same in again gets its id again; what is new
-/// under an old key must not be taken for shared.
-async fn taken_keys(
-    node: &Arc<Node>,
-    keyed: Vec<Option<Verified>>,
-    ids: &[RecordId],
-) -> Result<BTreeSet<usize>, Fault> {
-    let again = keyed.into_iter().zip(ids).enumerate().filter_map(|(place, (record, id))| Some((place, record?, *id)));
-    let again: Vec<_> =
-        again.filter(|(_, record, id)| record.id() != *id && record.header().kind != Attachment::KIND).collect();
-    if again.is_empty() {
-        return Ok(BTreeSet::new());
+/// The agencies to which names lead; others than this one, or it is refused.
+pub(crate) fn others(node: &Node, directory: &Directory, to: &[AgencyId]) -> Result<Vec<AgencyId>, NotShared> {
+    let named = directory.chain().resolve(to);
+    let mut audience = named.map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
+    audience.retain(|to| *to != node.me);
+    if audience.is_empty() {
+        return Err(NotShared::new(Reason::EmptyAudience.name(), "nobody but this agency itself is named"));
     }
-    let differing = node.read(move |reader| {
-        let mut taken = BTreeSet::new();
-        for (place, record, id) in again {
-            let earlier = reader.record_bytes(&id)?.and_then(|bytes| Verified::from_own_store(bytes).ok());
-            if earlier.is_some_and(|earlier| !says_the_same(&earlier, &record)) {
-                taken.insert(place);
-            }
-        }
-        Ok(taken)
-    });
-    differing.await
+    Ok(audience)
 }
 
-/// Whether two records under one key are the same to who hands them in. A step has the time of each signing in it, and by when to
-/// look again is often said as a length of time.
-fn says_the_same(one: &Verified, other: &Verified) -> bool {
-    let handling = |record: &Verified| Handling { review: None, ..record.header().handling.clone() };
-    let step = |record: &Verified| RequestStep::from_body(record.header(), record.body()).ok().map(|said| said.step);
-    one.header().kind == other.header().kind
-        && handling(one) == handling(other)
-        && (one.body() == other.body() || step(one).is_some_and(|said| step(other) == Some(said)))
+/// To whom an envelope goes, and under which handling, both checked.
+pub(crate) fn addressed(
+    node: &Node,
+    directory: &Directory,
+    envelope: &Envelope,
+) -> Result<(Vec<AgencyId>, Handling), NotShared> {
+    let (audience, handling) = (others(node, directory, &envelope.to)?, handling_of(envelope));
+    check_handling(&handling, &audience, &node.me)?;
+    Ok((audience, handling))
 }
 
 /// Makes the records of one envelope: attachments, the report, and one set for each recipient if the audience is hidden.
@@ -447,16 +432,10 @@ pub(crate) fn compose(
     attachments: &[Attachment],
     second: bool,
 ) -> Composed {
-    let chain = directory.chain();
-    let mut audience = chain.resolve(&envelope.to).map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
-    audience.retain(|to| *to != node.me);
-    if audience.is_empty() {
-        return Err(NotShared::new(Reason::EmptyAudience.name(), "nobody but this agency itself is named"));
-    }
-    let handling = handling_of(envelope);
-    check_handling(&handling, &audience, &node.me)?;
+    let (audience, handling) = addressed(node, directory, envelope)?;
     let leaving = Leaving::of(envelope, &handling);
-    let decision = node.gate.decide(&leaving.request(node, caller, chain.current(), &audience, second));
+    let register = directory.chain().current();
+    let decision = node.gate.decide(&leaving.request(node, caller, register, &audience, second));
     if !decision.allow {
         return Err(NotShared::new(decision.rule, decision.why));
     }
@@ -489,10 +468,11 @@ pub(crate) fn compose(
     }
     // The report stands first in what is told of the envelope.
     submissions.reverse();
-    Ok(Together::released(submissions, four_eyes::released(node, caller, directory, leaving, second)))
+    let together = Together::released(submissions, four_eyes::released(node, caller, directory, leaving, second));
+    Ok(Together { thread: envelope.thread, ..together })
 }
 
-pub(crate) fn handling_of(envelope: &Envelope) -> Handling {
+fn handling_of(envelope: &Envelope) -> Handling {
     Handling {
         tlp: envelope.tlp,
         codes: ascending(&envelope.codes),

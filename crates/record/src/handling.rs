@@ -260,6 +260,13 @@ impl Handling {
             && other.review.is_none_or(|by| self.review.is_some_and(|ours| ours <= by))
     }
 
+    /// The handling of what a node says by itself about a record of this one: as narrow, without a date to look at it again.
+    /// That there is such a record is for nobody who may not read it.
+    #[must_use]
+    pub fn of_a_word_on_it(&self) -> Self {
+        Self { review: None, ..self.clone() }
+    }
+
     /// A label and nothing else.
     pub fn with(tlp: Tlp) -> Self {
         Self { tlp, codes: None, purposes: None, orcon: None, caveat: None, eyes: None, review: None }

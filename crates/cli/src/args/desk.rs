@@ -76,6 +76,24 @@ Example:
         /// The draft
         draft: String,
     },
+    /// Write a file that goes with a draft to disk
+    #[command(after_help = "\
+Examples:
+  mufakat draft get 3f2a9c51d07e
+  mufakat draft get 3f2a9c51d07e --number 1 -o photo.jpg")]
+    Get {
+        /// The draft
+        draft: String,
+        /// Which of its files, from 0
+        #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+        number: u32,
+        /// The file (`-`: standard output). Otherwise the name that it was given, in the current folder
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Replace the file if it exists
+        #[arg(long)]
+        force: bool,
+    },
     /// Who would read it if it were released, who would not, and by which rule
     #[command(after_help = "\
 Example:

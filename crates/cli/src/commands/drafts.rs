@@ -5,11 +5,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{requests, share};
+use super::{get, requests, share};
 use crate::args::{Draft, NewArgs, ShareArgs, WordArgs};
 use crate::client::{Client, escape};
 use crate::envelope;
-use crate::failure::usage;
+use crate::failure::{refused, usage};
 use crate::output::{Output, Table, clean, facts, join, short, text_of};
 use crate::when::{show_ms, show_s};
 
@@ -28,6 +28,15 @@ pub(super) async fn run(client: &Client, what: Draft, output: Output) -> anyhow:
         }
         Draft::List { limit, facet } => list(client, limit, &facet, output).await,
         Draft::Show { draft } => show(client, &draft, output).await,
+        Draft::Get { draft, number, output: file, force } => {
+            let id = id(client, &draft).await?;
+            let shown = client.get(&format!("/api/v1/drafts/{id}")).await?;
+            let Some(described) = shown["attachments"].get(number as usize) else {
+                return Err(refused("not-found", format!("the draft has no file number {number}")));
+            };
+            let path = format!("/api/v1/drafts/{id}/attachments/{number}");
+            get::fetch(client, &path, (&id, described), file, force, output).await
+        }
         Draft::Preview { draft } => {
             let id = id(client, &draft).await?;
             let answer = client.post(&format!("/api/v1/drafts/{id}/preview"), &json!({})).await?;

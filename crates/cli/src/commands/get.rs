@@ -1,4 +1,4 @@
-//! `get`: the content of an attachment.
+//! `get` and `draft get`: the content of an attachment.
 
 use std::path::{Path, PathBuf};
 
@@ -25,13 +25,26 @@ pub(super) async fn run(
         attachment = client.get(&format!("/api/v1/records/{id}")).await?;
     }
     let id = attachment["id"].as_str().unwrap_or_default().to_owned();
+    let path = format!("/api/v1/records/{id}/content");
+    fetch(client, &path, (&id, &attachment["body"]), file, force, output).await
+}
+
+/// Writes what a path gives to a file; it is the content of an attachment with this description, of this record.
+pub(super) async fn fetch(
+    client: &Client,
+    path: &str,
+    (id, described): (&str, &Value),
+    file: Option<PathBuf>,
+    force: bool,
+    output: Output,
+) -> anyhow::Result<()> {
     let file = match file {
         Some(file) => file,
-        None => PathBuf::from(plain_name(attachment["body"]["name"].as_str().unwrap_or_default())?),
+        None => PathBuf::from(plain_name(described["name"].as_str().unwrap_or_default())?),
     };
     let name = crate::output::clean(&file.display().to_string());
-    let bar = attachment["body"]["size"].as_u64().map_or_else(ProgressBar::hidden, |size| bytes_bar(size, &name));
-    let response = client.download(&format!("/api/v1/records/{id}/content")).await?;
+    let bar = described["size"].as_u64().map_or_else(ProgressBar::hidden, |size| bytes_bar(size, &name));
+    let response = client.download(path).await?;
     let bytes = save(response, &file, force, |bytes| bar.set_position(bytes)).await?;
     bar.finish_and_clear();
     if file == Path::new("-") {

@@ -125,7 +125,7 @@ async fn retention(client: &Client, what: Retention, output: Output) -> anyhow::
             let id = whole_id(&record)?;
             let asked = json!({ "reason": reason, "why": if review { "review" } else { "order" } });
             let answer = client.post(&format!("/api/v1/records/{id}/delete"), &asked).await?;
-            output.show(&answer, || format!("deleted by order {}\n", text_of(&answer["id"])))?;
+            output.show(&answer, || deleted_words(&answer))?;
         }
         Retention::Overdue => {
             let answer = client.get("/api/v1/retention/overdue").await?;
@@ -133,6 +133,14 @@ async fn retention(client: &Client, what: Retention, output: Output) -> anyhow::
         }
     }
     Ok(())
+}
+
+fn deleted_words(answer: &Value) -> String {
+    let mut words = format!("deleted by order {}\n", text_of(&answer["id"]));
+    for draft in answer["drafts"].as_array().into_iter().flatten() {
+        words += &format!("the draft from which it was released is still held: {}\n", text_of(draft));
+    }
+    words
 }
 
 fn preview_words(answer: &Value) -> String {

@@ -6,7 +6,7 @@ use mufakat_record::kinds::answer::{Action, Answer};
 use mufakat_record::kinds::attachment::Attachment;
 use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::retraction::Retraction;
-use mufakat_record::{Reason, RecordId, Relation, Verified};
+use mufakat_record::{Handling, Header, Reason, RecordId, Relation, Verified};
 
 use crate::support::*;
 
@@ -101,6 +101,29 @@ fn what_is_done_with_a_record_that_is_taken_back() {
         let mut aa = Node::new("aa");
         aa.take_from(&bb, 1, 9).unwrap();
         assert_eq!((aa.store.kept("answer"), aa.store.kept("deletion-receipt")), (1, said as usize - 1));
+    }
+}
+
+/// What is said of a record is handled as the record is, so that nobody learns of it who may not read it.
+#[test]
+fn a_word_on_a_record_is_handled_as_the_record() {
+    let handling = narrow("bb/d3");
+    let narrowed = |record: Verified| {
+        let header = Header { handling: handling.clone(), ..record.header().clone() };
+        signed(header, record.body(), &signer("aa"))
+    };
+    let mut bb = with(OnRetraction::Delete);
+    let report = narrowed(report_with("aa", "EXERCISE", &[]));
+    let corrected = narrowed(correction("aa", report.id()));
+    let retracted = narrowed(retraction("aa", report.id()));
+    assert_eq!(reasons(&bb.take("aa", &[&report, &corrected, &retracted])), [None, None, None]);
+    let said: Vec<_> =
+        bb.store.records.values().filter_map(|kept| kept.record.as_ref()).map(Verified::header).collect();
+    for (kind, count) in [("answer", 2), ("deletion-receipt", 1)] {
+        let of_kind: Vec<_> = said.iter().filter(|header| header.kind == kind).collect();
+        assert_eq!(of_kind.len(), count);
+        let expect = Handling { review: None, ..handling.clone() };
+        assert!(of_kind.iter().all(|header| header.handling == expect), "{of_kind:?}");
     }
 }
 

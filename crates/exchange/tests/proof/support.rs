@@ -13,8 +13,8 @@ use mufakat_record::kinds::register_approval::RegisterApproval;
 use mufakat_record::kinds::register_version::{Agency, Forum, Party, RegisterVersion, Rules};
 use mufakat_record::kinds::report::{Report, ReportType};
 use mufakat_record::{
-    AgencyId, Digest, Draft, Handling, Header, KeyId, Reason, RecordId, Reference, Relation, SealingKey, SigningKey,
-    ThreadId, Unverified, Verified, sha256,
+    AgencyId, Code, Digest, Draft, Handling, Header, KeyId, Reason, RecordId, Reference, Relation, SealingKey,
+    SigningKey, ThreadId, Tlp, Unverified, Verified, sha256,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -68,6 +68,19 @@ pub(crate) fn header(author: &str, to: &[&str], kind: &str, register: Digest) ->
 /// Signs a body, whatever it is.
 pub(crate) fn signed(header: Header, body: &[u8], key: &SigningKey) -> Verified {
     Draft { header, body: body.to_vec() }.sign(key).expect("a record in form")
+}
+
+/// Handling that says all that it can, for the eyes of one officer.
+pub(crate) fn narrow(officer: &str) -> Handling {
+    Handling {
+        codes: Some(vec![Code::H3]),
+        purposes: Some(vec!["EXERCISE".into()]),
+        orcon: Some(true),
+        caveat: Some("EXERCISE".into()),
+        eyes: Some(vec![officer.parse().expect("a sound officer")]),
+        review: Some(NOW_S + 1000),
+        ..Handling::with(Tlp::Red)
+    }
 }
 
 pub(crate) fn report_body(text: &str) -> Report {

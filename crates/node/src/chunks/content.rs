@@ -53,6 +53,11 @@ pub(crate) async fn content(node: &Arc<Node>, record: RecordId) -> Result<Conten
     open(Files::of(&node.dir), attachment).await
 }
 
+/// The content of a file that is held here for a draft.
+pub(crate) async fn content_of(node: &Arc<Node>, attachment: Attachment) -> Result<Content, Unreadable> {
+    open(Files::of(&node.dir), attachment).await
+}
+
 /// The attachment that a record describes, with the agency that has its chunks: the author, or whoever passed it on to us; nothing if it is not held or is no attachment.
 pub(super) async fn attachment_of(node: &Arc<Node>, record: RecordId) -> Result<Option<(AgencyId, Attachment)>, Fault> {
     let bytes = node.read(move |reader| reader.record_bytes(&record)).await?;

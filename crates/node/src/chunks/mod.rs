@@ -30,7 +30,7 @@ use crate::net::Peer;
 use crate::node::Node;
 use crate::writer::Fault;
 
-pub(crate) use content::{Unreadable, content};
+pub(crate) use content::{Content, Unreadable, content, content_of};
 pub(crate) use fetch::run;
 use files::Files;
 pub use files::check_chunks;

@@ -11,7 +11,7 @@ use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::draft::{DRAFT_ABOUT_MAX, DRAFT_ATTACHMENTS_MAX, Draft, Drafted};
 use mufakat_record::kinds::draft_step::{DraftStep, Step};
 use mufakat_record::kinds::report::Report;
-use mufakat_record::{AUDIENCE_MAX, Header, Reason, RecordId, Reference, Relation, SigningKey, Verified};
+use mufakat_record::{AUDIENCE_MAX, AgencyId, Header, Reason, RecordId, Reference, Relation, SigningKey, Verified};
 use mufakat_store::{Queries, Sqlite};
 use mufakat_views::Rows;
 use mufakat_views::drafts::{self as view, State};
@@ -38,6 +38,8 @@ pub(crate) struct Opened {
     pub(crate) draft: Draft,
     /// What it is to become.
     pub(crate) drafted: Drafted,
+    /// To whom that would go now: of what is said to those who have a record already, without those removed since.
+    pub(crate) to: Vec<AgencyId>,
     /// Whether that is a notice, or replaces one.
     pub(crate) notice: bool,
     /// What became of it, as its row says.
@@ -49,7 +51,7 @@ impl Opened {
     pub(crate) fn leaving(&self) -> Leaving<'_> {
         let draft = &self.draft;
         let (kind, notice) = (self.drafted.kind(), self.notice);
-        Leaving { kind, to: &draft.to, handling: &draft.handling, expires: draft.expires, notice }
+        Leaving { kind, to: &self.to, handling: &draft.handling, expires: draft.expires, notice }
     }
 
     /// How many agencies get a copy of what others are asked.
@@ -136,19 +138,26 @@ async fn written(node: &Arc<Node>, caller: &Caller, proposed: Proposed, at_ms: u
     match proposed {
         Proposed::Report(envelope) => report(node, caller, *envelope).await,
         Proposed::Correction { target, correction } => {
+            // Whatever else is to be told of the record is told to those who may read it.
+            let nothing = || NotShared::new(Reason::NotFound.name(), "there is no such thing here");
+            let held = node.read(move |reader| reader.record_bytes(&target)).await?;
+            let Some(held) = held.and_then(|bytes| Verified::from_own_store(bytes).ok()) else {
+                return Ok(Err(nothing()));
+            };
+            if !may_read(node, caller, &held).await? {
+                return Ok(Err(nothing()));
+            }
             let notice = four_eyes::is_notice(&correction.report);
             let original = match follow_up::original(node, target, notice).await? {
                 Ok(original) => original.record,
                 Err(no) => return Ok(Err(no)),
             };
-            if !may_read(node, caller, &original).await? {
-                return Ok(Err(NotShared::new(Reason::NotFound.name(), "there is no such thing here")));
-            }
+            let to = still_members(&node.directory(), &original.header().audience);
             Ok(share::body_of(correction.as_ref()).map(|body| Draft {
                 by: caller.officer.clone(),
                 kind: Correction::KIND.to_owned(),
                 body,
-                to: original.header().audience.clone(),
+                to,
                 handling: original.header().handling.clone(),
                 thread: original.header().thread,
                 expires: None,
@@ -158,8 +167,13 @@ async fn written(node: &Arc<Node>, caller: &Caller, proposed: Proposed, at_ms: u
                 target: Some(target),
             }))
         }
-        Proposed::Request(question) => Ok(requests::uploads(node, &question.attachments)
-            .and_then(|attachments| question.draft(node, &node.directory(), caller, attachments))),
+        Proposed::Request(question) => {
+            if let Err(no) = share::all_known(node, caller, question.about()).await? {
+                return Ok(Err(no));
+            }
+            Ok(requests::uploads(node, &question.attachments)
+                .and_then(|attachments| question.draft(node, &node.directory(), caller, attachments)))
+        }
         Proposed::Step { target, moved } => {
             let uploads = moved.attachments.clone();
             let taking = requests::prepare(node, caller, target, *moved).await?;
@@ -169,18 +183,19 @@ async fn written(node: &Arc<Node>, caller: &Caller, proposed: Proposed, at_ms: u
 }
 
 async fn report(node: &Arc<Node>, caller: &Caller, envelope: Envelope) -> Done<Draft> {
-    if let Some(id) = share::not_found(node, caller, std::slice::from_ref(&envelope)).await?.first() {
-        let why = format!("`about` names {id}, and there is no such record here");
-        return Ok(Err(NotShared::new("unknown-record", why)));
+    if let Err(no) = share::all_known(node, caller, &envelope.about).await? {
+        return Ok(Err(no));
     }
-    let parts =
-        share::body_of(&envelope.body).and_then(|body| Ok((body, requests::uploads(node, &envelope.attachments)?)));
-    Ok(parts.map(|(body, attachments)| Draft {
+    let parts = share::body_of(&envelope.body).and_then(|body| {
+        let (_, handling) = share::addressed(node, &node.directory(), &envelope)?;
+        Ok((body, handling, requests::uploads(node, &envelope.attachments)?))
+    });
+    Ok(parts.map(|(body, handling, attachments)| Draft {
         by: caller.officer.clone(),
         kind: Report::KIND.to_owned(),
         body,
         to: envelope.to.clone(),
-        handling: share::handling_of(&envelope),
+        handling,
         thread: envelope.thread.unwrap_or_else(share::new_thread),
         expires: envelope.expires,
         hidden_audience: envelope.hidden_audience,
@@ -265,6 +280,14 @@ pub(crate) async fn release(node: &Arc<Node>, caller: &Caller, opened: &Opened) 
     if let Some(Err(no)) = before.map(|state| still_open(state, &opened.row)) {
         return Ok(Err(no));
     }
+    let footing = match Footing::of(node, caller, opened).await? {
+        Ok(footing) => footing,
+        Err(no) => return Ok(Err(no)),
+    };
+    let corrected = footing.original().map(|original| original.record.id());
+    // What it corrects may have become a notice since the draft was opened.
+    let notice = footing.original().map_or(opened.notice, |original| original.notice);
+    let opened = &Opened { notice, ..opened.clone() };
     let needed = four_eyes::needed(node, &node.directory(), opened.leaving());
     if needed && !four_eyes::is_another(caller, opened.draft.by.as_ref()) {
         return Ok(Err(same_officer()));
@@ -273,12 +296,9 @@ pub(crate) async fn release(node: &Arc<Node>, caller: &Caller, opened: &Opened) 
     // What was approved stays so; whether it is still to be released is asked once more below.
     let second = before == Some(State::Approved);
     if second && is_officer && !was_asked(opened) {
-        return Ok(Err(NotShared::new("wrong-state", "what it corrects became a notice since it was approved")));
+        return Ok(Err(became_a_notice()));
     }
-    let footing = match Footing::of(node, opened).await? {
-        Ok(footing) => footing,
-        Err(no) => return Ok(Err(no)),
-    };
+    let me = node.me.clone();
     let (who, draft) = (caller.clone(), opened.clone());
     let compose = move |node: &Node, directory: &Directory, signer: &SigningKey| {
         let attachments = draft.draft.attachments.as_deref().unwrap_or_default();
@@ -295,6 +315,13 @@ pub(crate) async fn release(node: &Arc<Node>, caller: &Caller, opened: &Opened) 
         Ok(whole)
     };
     let fits = move |store: &Sqlite| {
+        if let Some(corrected) = corrected {
+            match follow_up::standing(store, &me, corrected, notice)? {
+                Ok(original) if original.notice == notice => {}
+                Ok(_) => return Ok(Err(became_a_notice())),
+                Err(no) => return Ok(Err(no)),
+            }
+        }
         fits(store, &id, |state, row| {
             still_open(state, row)?;
             let alone = !is_officer || (state == State::Draft && !needed);
@@ -343,14 +370,21 @@ enum Footing {
 }
 
 impl Footing {
-    async fn of(node: &Arc<Node>, opened: &Opened) -> Done<Self> {
+    async fn of(node: &Arc<Node>, caller: &Caller, opened: &Opened) -> Done<Self> {
         Ok(match (&opened.drafted, opened.draft.target) {
             (Drafted::Correction(_), Some(target)) => {
                 follow_up::original(node, target, opened.notice).await?.map(Self::Original)
             }
-            (Drafted::Step(step), _) => Taking::of(node, &opened.draft, step).await?.map(Self::Taking),
+            (Drafted::Step(step), _) => Taking::of(node, caller, &opened.draft, step).await?.map(Self::Taking),
             _ => Ok(Self::Itself),
         })
+    }
+
+    fn original(&self) -> Option<&Original> {
+        match self {
+            Self::Original(original) => Some(original),
+            _ => None,
+        }
     }
 
     /// Makes the records of a draft as they would be made without one.
@@ -406,7 +440,11 @@ pub(crate) async fn open(node: &Arc<Node>, id: RecordId) -> Result<Option<Opened
         // What was taken back since is corrected no more, and its draft is still shown.
         notice = follow_up::original(node, target, notice).await?.map_or(notice, |original| original.notice);
     }
-    Ok(Some(Opened { record, draft, drafted, notice, row }))
+    let to = match draft.target {
+        Some(_) => still_members(&node.directory(), &draft.to),
+        None => draft.to.clone(),
+    };
+    Ok(Some(Opened { record, draft, drafted, to, notice, row }))
 }
 
 fn row(rows: &impl Rows, id: &RecordId) -> Result<Option<Value>, mufakat_store::Error> {
@@ -495,6 +533,15 @@ fn still_open(state: State, row: &Value) -> Result<(), NotShared> {
         State::Draft | State::Submitted | State::Approved => Ok(()),
         State::Rejected | State::Released | State::Discarded => Err(wrong_state(state, "is not released")),
     }
+}
+
+/// Those of some agencies that are in the register and not removed.
+fn still_members(directory: &Directory, agencies: &[AgencyId]) -> Vec<AgencyId> {
+    agencies.iter().filter(|to| directory.chain().member(to).is_some()).cloned().collect()
+}
+
+fn became_a_notice() -> NotShared {
+    NotShared::new("wrong-state", "what it corrects became a notice since it was approved")
 }
 
 fn same_officer() -> NotShared {

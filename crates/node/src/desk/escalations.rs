@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mufakat_record::kinds::escalation::{Escalation, Level};
-use mufakat_record::{AgencyId, RecordId, Reference, Relation};
+use mufakat_record::{AgencyId, Handling, RecordId, Reference, Relation, Tlp, Verified};
 use mufakat_store::{Page, Queries, Reader};
 use mufakat_views::clock::Shares;
 use mufakat_views::requests::machine::State;
@@ -70,7 +70,8 @@ pub(super) async fn look(node: &Arc<Node>, now_ms: u64) -> Result<Option<u64>, F
     for mark in due {
         let references = vec![Reference { relation: Relation::About, record: mark.record }];
         let level = mark.body.level.name();
-        match share::keep_once(node, mark.body, references, mark.key).await? {
+        let handling = handling_of(node, mark.record).await?;
+        match share::keep_once(node, mark.body, handling, references, mark.key).await? {
             Ok(_) => tracing::info!(record = %mark.record, level, "the time for a reply has come to a mark"),
             Err(no) => {
                 tracing::warn!(record = %mark.record, reason = no.reason, "an escalation was not put on record")
@@ -78,6 +79,13 @@ pub(super) async fn look(node: &Arc<Node>, now_ms: u64) -> Result<Option<u64>, F
         }
     }
     Ok(next_ms)
+}
+
+/// The handling of what is said about a record: the record's, or the narrowest where its content is gone.
+async fn handling_of(node: &Arc<Node>, record: RecordId) -> Result<Handling, Fault> {
+    let bytes = node.read(move |reader| reader.record_bytes(&record)).await?;
+    let record = bytes.and_then(|bytes| Verified::from_own_store(bytes).ok());
+    Ok(record.map_or_else(|| Handling::with(Tlp::Red), |record| record.header().handling.of_a_word_on_it()))
 }
 
 /// What is due at an instant, and the next mark after it.

@@ -75,8 +75,8 @@ impl<'a> Leaving<'a> {
 
 /// Whether an officer needs a second one to release this: whether the gate would refuse it to any officer for that reason.
 pub(crate) fn needed(node: &Node, directory: &Directory, leaving: Leaving<'_>) -> bool {
-    // A name that nobody has is refused by a share in its own words.
-    let Ok(mut audience) = directory.chain().resolve(leaving.to) else { return false };
+    // A name that nobody has is refused by a share in its own words; until then nobody goes by it alone.
+    let Ok(mut audience) = directory.chain().resolve(leaving.to) else { return true };
     audience.retain(|to| *to != node.me);
     // An officer with every role, cleared for everything, for any purpose: what is refused to this one is refused to all.
     let any_officer = Caller { officer: "any-officer".parse().ok(), via: Via::Session, ..Caller::operator() };

@@ -50,10 +50,7 @@ pub(crate) fn of_envelope(
 ) -> Result<Previewed, NotShared> {
     // What cannot be released has nobody who could read it.
     share::body_of(&envelope.body)?;
-    let handling = share::handling_of(envelope);
-    let named = directory.chain().resolve(&envelope.to);
-    let audience = named.map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
-    share::check_handling(&handling, &audience, &node.me)?;
+    let (_, handling) = share::addressed(node, directory, envelope)?;
     let apart = envelope.hidden_audience.then_some(0);
     preview(node, caller, directory, Leaving::of(envelope, &handling), apart)
 }

@@ -23,8 +23,8 @@ use super::{Caller, four_eyes, may_read};
 use crate::gate::Action;
 use crate::node::Node;
 use crate::share::{
-    Composed, NotShared, Outcome, Together, ascending, body_of, check_handling, for_one, header_for, key_of,
-    new_thread, note_refusal, sign, sub_key, submit_signed,
+    Composed, NotShared, Outcome, Together, all_known, ascending, body_of, check_handling, for_one, header_for, key_of,
+    new_thread, note_refusal, others, sign, sub_key, submit_signed,
 };
 use crate::writer::Fault;
 use crate::{chunks, clock};
@@ -79,6 +79,11 @@ pub(crate) struct Question {
 }
 
 impl Question {
+    /// The records that it is about.
+    pub(super) fn about(&self) -> &[RecordId] {
+        &self.about
+    }
+
     /// With what the node fills in: who asks, and who has a copy.
     fn filled(mut self, node: &Node, directory: &Directory, caller: &Caller) -> Result<Self, NotShared> {
         let chain = directory.chain();
@@ -105,7 +110,8 @@ impl Question {
         attachments: Vec<Attachment>,
     ) -> Result<Draft, NotShared> {
         let asked = self.filled(node, directory, caller)?;
-        let handling = handling_of(&asked);
+        let (handling, body) = (handling_of(&asked), body_of(&asked.body)?);
+        others(node, directory, &asked.to)?;
         let to: Vec<AgencyId> = asked.to.iter().chain(asked.body.copied.iter().flatten()).cloned().collect();
         let named = directory.chain().resolve(&to);
         let audience = named.map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
@@ -113,7 +119,7 @@ impl Question {
         Ok(Draft {
             by: caller.officer.clone(),
             kind: Request::KIND.to_owned(),
-            body: body_of(&asked.body)?,
+            body,
             to,
             handling,
             thread: asked.thread.unwrap_or_else(new_thread),
@@ -214,7 +220,8 @@ impl Move {
 
 /// Asks.
 pub(crate) async fn ask(node: &Arc<Node>, caller: &Caller, question: Question) -> Result<Outcome, Fault> {
-    let attachments = match uploads(node, &question.attachments) {
+    let known = all_known(node, caller, question.about()).await?;
+    let attachments = match known.and_then(|()| uploads(node, &question.attachments)) {
         Ok(attachments) => attachments,
         Err(missing) => return Ok(Err(missing)),
     };
@@ -272,11 +279,7 @@ pub(super) fn compose(
     second: bool,
 ) -> Composed {
     let chain = directory.chain();
-    let mut asked = chain.resolve(&question.to).map_err(|e| NotShared::new("unknown-recipient", e.to_string()))?;
-    asked.retain(|to| *to != node.me);
-    if asked.is_empty() {
-        return Err(NotShared::new(Reason::EmptyAudience.name(), "nobody but this agency itself is named"));
-    }
+    let asked = others(node, directory, &question.to)?;
     let body = &question.body;
     let copied = body.copied.as_deref().unwrap_or_default();
     let named: Vec<AgencyId> = question.to.iter().chain(copied).cloned().collect();
@@ -316,7 +319,8 @@ pub(super) fn compose(
     }
     // The request stands first in what is told of it.
     submissions.reverse();
-    Ok(Together::released(submissions, four_eyes::released(node, caller, directory, leaving, second)))
+    let together = Together::released(submissions, four_eyes::released(node, caller, directory, leaving, second));
+    Ok(Together { thread: question.thread, ..together })
 }
 
 /// The records of one set: attachments first, then what carries them.
@@ -377,14 +381,19 @@ impl Taking {
         })
     }
 
-    /// What a draft of a step does, if it still fits what became of the request, for those of its recipients whom it fits.
+    /// What a draft of a step does, if it still fits what became of the request, for those of its recipients whom it fits. Who
+    /// releases it may read the request too, which may be for other purposes than the draft.
     pub(super) async fn of(
         node: &Arc<Node>,
+        caller: &Caller,
         draft: &Draft,
         said: &RequestStep,
     ) -> Result<Result<Self, NotShared>, Fault> {
         let Some(request) = draft.target else { return Ok(Err(no_request())) };
-        let Some((_, rows)) = find(node, request).await? else { return Ok(Err(no_request())) };
+        let Some((record, rows)) = find(node, request).await? else { return Ok(Err(no_request())) };
+        if !may_read(node, caller, &record).await? {
+            return Ok(Err(no_request()));
+        }
         Ok(addressees(&rows, &draft.to, &said.step).map(|partners| Self {
             request,
             thread: draft.thread,
@@ -436,6 +445,9 @@ pub(super) async fn prepare(
     // Where a request stands is told to those who may read it.
     if !may_read(node, caller, &request).await? {
         return Ok(Err(no_request()));
+    }
+    if let Err(no) = all_known(node, caller, &moved.about).await? {
+        return Ok(Err(no));
     }
     let key = match key_of(caller, "take_request_step", Some(&id), moved.key.as_deref()) {
         Ok(key) => key,

@@ -74,7 +74,7 @@ async fn say(node: &Arc<Node>, gathered: Gathered) -> Result<Result<(), share::N
             let header = share::header_for(node, directory, UseSummary::KIND, audience, handling, share::new_thread());
             records.push(Submission { record: share::sign(header, &summary, signer)?, key: Some(key) });
         }
-        Ok(Together { records, decided: None })
+        Ok(Together::of(records))
     };
     let submitted = together::submit(node, compose, |_| Ok(Ok(()))).await?;
     Ok(submitted.map(drop))

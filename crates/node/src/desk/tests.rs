@@ -2,6 +2,7 @@
 
 mod authenticator;
 mod elsewhere;
+mod meanwhile;
 mod overdue;
 mod policy;
 mod sessions;

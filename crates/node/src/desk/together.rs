@@ -14,7 +14,7 @@ use crate::writer::{Fault, refusal};
 /// How often records are signed again when the register changes under them.
 const TRIES: usize = 3;
 
-/// Signs and submits records, all or none, in one transaction. `fits` is asked first, within that transaction: it sees every
+/// Signs and submits records, all or none, in one transaction, again if the register or the policy changes meanwhile. `fits` is asked first, within that transaction: it sees every
 /// row as it is then, so of two callers who want what excludes each other, one is refused. Gives the records' ids.
 pub(crate) async fn submit(
     node: &Arc<Node>,
@@ -23,21 +23,26 @@ pub(crate) async fn submit(
 ) -> Result<Result<Vec<RecordId>, NotShared>, Fault> {
     let (compose, fits) = (Arc::new(compose), Arc::new(fits));
     for _ in 0..TRIES {
+        // What the gate decides from here on it decides by these rules, or all is signed again.
+        let policies = node.gate.policies();
         let (work_node, work) = (Arc::clone(node), Arc::clone(&compose));
         let signed = tokio::task::spawn_blocking(move || {
             work(&work_node, &work_node.directory(), &work_node.keyring.load().signer())
         });
-        let Together { records, decided } = match signed.await.map_err(|e| Fault::Store(e.to_string()))? {
+        let Together { records, decided, .. } = match signed.await.map_err(|e| Fault::Store(e.to_string()))? {
             Ok(together) => together,
             Err(no) => return Ok(Err(no)),
         };
-        let (policy, fits, count) = (node.gate.hash(), Arc::clone(&fits), records.len());
+        let (shared, fits, count) = (Arc::clone(node), Arc::clone(&fits), records.len());
         let submitted = node.writer.call(move |core| {
+            if !shared.gate.is_in_force(&policies) {
+                return Ok(Err(Refusal::RegisterChanged));
+            }
             if let Err(no) = fits(&core.store)? {
                 return Ok(Ok(Err(no)));
             }
             let at_ms = clock::now_ms();
-            let result = core.exchange.submit(records, &policy, at_ms, &mut core.random, &core.store);
+            let result = core.exchange.submit(records, &policies.hash(), at_ms, &mut core.random, &core.store);
             let ids = match refusal(result)? {
                 Ok((batch, ids)) => core.apply(batch).map(|()| ids)?,
                 Err(refused) => return Ok(Err(refused)),
@@ -57,5 +62,5 @@ pub(crate) async fn submit(
             Err(Refusal::Unavailable(e)) => return Err(e.into()),
         }
     }
-    Ok(Err(NotShared::new("register-changed", "the register keeps changing; try again")))
+    Ok(Err(share::keeps_changing()))
 }

@@ -275,6 +275,11 @@ impl Gate {
         self.policies.load_full()
     }
 
+    /// Whether a policy set is in force now, without a change since it was taken.
+    pub(crate) fn is_in_force(&self, policies: &Arc<Policies>) -> bool {
+        Arc::ptr_eq(policies, &self.policies())
+    }
+
     /// The hash of the rules in force.
     pub fn hash(&self) -> Digest {
         self.policies.load().hash()

@@ -181,7 +181,7 @@ async fn alarm(node: &Arc<Node>, budget: &PartnerBudget, mark: Mark, question: R
     let body = MatchAlarm { partner: budget.partner.clone(), mark, used: budget.used, limit: budget.limit };
     let references = vec![Reference { relation: Relation::About, record: question }];
     // A second alarm of the same day has the same key and another body, which is refused; the first one stands.
-    let _ = share::keep_once(node, body, references, key).await?;
+    let _ = share::keep_once(node, body, Handling::with(Tlp::Red), references, key).await?;
     Ok(())
 }
 
@@ -202,7 +202,7 @@ async fn say(
         let (audience, handling) = (vec![partner.clone()], Handling::with(Tlp::AmberStrict));
         let header = share::header_for(node, directory, MatchAnswer::KIND, audience, handling, share::new_thread());
         let record = share::sign(Header { references, ..header }, &body, signer);
-        vec![record.map(|record| Together { records: vec![Submission { record, key: Some(key) }], decided: None })]
+        vec![record.map(|record| Together::of(vec![Submission { record, key: Some(key) }]))]
     };
     let outcome = share::submit_signed(node, compose).await?.into_iter().next();
     Ok(outcome.unwrap_or_else(|| Err(Reason::Malformed.into())).map(drop))

@@ -372,7 +372,8 @@ pub(super) async fn send(
         }
         let act = first.then(|| caller.act(How::Release, node.gate.hash()));
         let leading = records.first().map(|first| first.record.id());
-        Ok(Together { records, decided: leading.zip(act.filter(|_| caller.officer.is_some())) })
+        let decided = leading.zip(act.filter(|_| caller.officer.is_some()));
+        Ok(Together { decided, ..Together::of(records) })
     };
     let ids = together::submit(node, compose, |_| Ok(Ok(()))).await?;
     Ok(ids

@@ -157,7 +157,7 @@ async fn key(node: &Arc<Node>, partner: &AgencyId, subject: Subject) -> Result<O
     let to = partner.clone();
     let compose = move |node: &Node, directory: &Directory, signer: &SigningKey| {
         let record = share::sign(header(node, directory, MatchKey::KIND, &to), &body, signer);
-        vec![record.map(|record| Together { records: vec![Submission { record, key: Some(id) }], decided: None })]
+        vec![record.map(|record| Together::of(vec![Submission { record, key: Some(id) }]))]
     };
     if let Some(Err(no)) = share::submit_signed(node, compose).await?.into_iter().next() {
         tracing::warn!(%partner, %subject, reason = no.reason, "a key of matching was not put on record");
@@ -294,7 +294,7 @@ async fn tell(
             let told =
                 share::sign(Header { references, ..header(node, directory, MatchFilter::KIND, &to) }, &body, signer)?;
             let records = vec![Submission { record: attached, key: None }, Submission { record: told, key: Some(id) }];
-            Ok(Together { records, decided: None })
+            Ok(Together::of(records))
         };
         vec![sign()]
     };

@@ -7,7 +7,7 @@ use mufakat_record::kinds::draft_step::{DraftStep, Step};
 use mufakat_record::{RecordId, Relation, Verified};
 use serde_json::{Value, json};
 
-use super::{NAME, State};
+use super::{BECAME, NAME, State};
 use crate::{Event, Row, RowChange, Rows, RowsUnavailable};
 
 /// A row for a draft, and the changed row of the one that it was made from.
@@ -62,10 +62,11 @@ pub(super) fn stepped(
         Step::Discarded => State::Discarded,
         Step::Released => State::Released,
     };
-    advance(record, state, rows, |body| {
-        body[state.name()] = json!({ "by": step.by, "at_ms": event.at_ms });
+    advance(record, state, rows, |row| {
+        row.body[state.name()] = json!({ "by": step.by, "at_ms": event.at_ms });
         if let Some(records) = &step.records {
-            body["records"] = json!(records);
+            row.body["records"] = json!(records);
+            row.facets.extend(records.iter().map(|became| (BECAME, became.to_string())));
         }
     })
 }
@@ -81,7 +82,7 @@ pub(super) fn decided(
         Decision::Approve => State::Approved,
         Decision::Reject => State::Rejected,
     };
-    advance(record, state, rows, |body| {
+    advance(record, state, rows, |row| {
         let mut said = json!({
             "by": approval.by, "decision": approval.decision, "at_ms": event.at_ms, "approval": record.id(),
             "checks": approval.checks.len(),
@@ -89,7 +90,7 @@ pub(super) fn decided(
         if let Some(words) = &approval.words {
             said["words"] = words.as_str().into();
         }
-        push(body, "decisions", said);
+        push(&mut row.body, "decisions", said);
     })
 }
 
@@ -115,7 +116,7 @@ fn advance(
     record: &Verified,
     state: State,
     rows: &dyn Rows,
-    change: impl FnOnce(&mut Value),
+    change: impl FnOnce(&mut Row),
 ) -> Result<Vec<RowChange>, RowsUnavailable> {
     let Some(about) = record.header().the_one(Relation::About) else { return Ok(Vec::new()) };
     let Some(mut row) = row_of(&about, rows)? else { return Ok(Vec::new()) };
@@ -124,7 +125,7 @@ fn advance(
     }
     row.body["state"] = state.name().into();
     row.facets.iter_mut().filter(|(name, _)| *name == "state").for_each(|(_, value)| state.name().clone_into(value));
-    change(&mut row.body);
+    change(&mut row);
     Ok(vec![RowChange::Put(row)])
 }
 

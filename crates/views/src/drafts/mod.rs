@@ -1,7 +1,7 @@
 //! `drafts`: what officers wrote and what became of it. Drafts stay home, and so do these rows.
 //!
 //! - Key: the index of the draft's leaf, 8 bytes, big-endian.
-//! - Facets: `state`; `by`, the officer who wrote it; `kind`, what it is to become.
+//! - Facets: `state`; `by`, the officer who wrote it; `kind`, what it is to become; `became`, each record that it became.
 //! - Body: `state`, `kind`, `tlp`, `to`, `created_ms` always; where it is known `by`, `title` (of a step its name), `codes`;
 //!   `target`, what it corrects, or the request in which it is a step; `replaces`, the draft that this one was made from, and
 //!   `replaced_by`, those that were made from it; `submitted`, `released` and `discarded`, each with `by` and `at_ms`;
@@ -32,6 +32,9 @@ use crate::{Event, Happening, RowChange, Rows, RowsUnavailable, View};
 /// The view's name.
 pub const NAME: &str = "drafts";
 
+/// The facet with the records that a draft became.
+pub const BECAME: &str = "became";
+
 /// The view.
 #[derive(Debug, Clone, Copy)]
 pub struct Drafts;
@@ -42,7 +45,7 @@ impl View for Drafts {
     }
 
     fn facets(&self) -> &'static [&'static str] {
-        &["state", "by", "kind"]
+        &["state", "by", "kind", BECAME]
     }
 
     fn fold(&self, event: &Event<'_>, rows: &dyn Rows) -> Result<Vec<RowChange>, RowsUnavailable> {

@@ -66,6 +66,7 @@ fn a_row_tells_who_did_what() {
     let row = &rows.of_view(NAME)[0];
     let has = |name: &str, value: &str| row.facets.iter().any(|(n, v)| *n == name && v == value);
     assert!(has("state", "released") && has("by", "d3-night") && has("kind", "report"), "{:?}", row.facets);
+    assert!(has("became", &RecordId([8; 32]).to_string()), "{:?}", row.facets);
     let body = &row.body;
     assert_eq!(
         (&body["title"], &body["tlp"], &body["by"]),

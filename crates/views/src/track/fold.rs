@@ -5,6 +5,7 @@ use mufakat_record::kinds::answer::Answer;
 use mufakat_record::kinds::deletion_receipt::DeletionReceipt;
 use mufakat_record::kinds::escalation::Escalation;
 use mufakat_record::kinds::receipt::{Entry, Receipt};
+use mufakat_record::kinds::retraction::Retraction;
 use mufakat_record::{AgencyId, Reason, RecordId, Relation, Verified};
 use serde_json::{Value, json};
 
@@ -162,7 +163,7 @@ fn through_row(
     Ok(None)
 }
 
-/// What is still queued to removed agencies will never be sent.
+/// What is still queued to removed agencies will never be sent, and what they have not answered they never will.
 pub(super) fn removed(
     event: &Event<'_>,
     agencies: &[AgencyId],
@@ -177,6 +178,16 @@ pub(super) fn removed(
             changes.push(RowChange::Put(row));
         }
     }
+    for kind in ANSWERED_KINDS {
+        for mut row in rows.rows(NAME, &[], Some((UNANSWERED, kind)))? {
+            let gone = agencies.iter().any(|agency| row.body["to"] == agency.as_str());
+            if gone && row.body["state"] != "queued" {
+                row.facets.retain(|(name, _)| *name != UNANSWERED);
+                row.body["recipient_removed_ms"] = event.at_ms.into();
+                changes.push(RowChange::Put(row));
+            }
+        }
+    }
     Ok(changes)
 }
 
@@ -189,8 +200,9 @@ pub(super) fn deleted(record: &RecordId, rows: &dyn Rows) -> Result<Vec<RowChang
 
 fn set_state(row: &mut Row, to: &AgencyId, state: &str) {
     row.body["state"] = state.into();
-    // Nobody answers what it refused or will never get.
-    let open = state == "accepted" && asks(&row.body["kind"]) && row.body["answer"].is_null();
+    // Nobody answers what it will never get; who refused a retraction holds what was taken back, and people have to see to it.
+    let refused = state == "rejected" && row.body["kind"] == Retraction::KIND;
+    let open = (state == "accepted" || refused) && asks(&row.body["kind"]) && row.body["answer"].is_null();
     row.facets = facets("settled_to", to, state, row.body["kind"].as_str().filter(|_| open));
 }
 

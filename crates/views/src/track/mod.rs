@@ -1,13 +1,15 @@
 //! `track`: what became of each record that this agency shared, for each agency that is to receive it.
 //!
 //! - Key: the index of the record's leaf, 8 bytes, big-endian, and the recipient's id; so the rows of a record stand together.
-//! - Facets: `state`; `unanswered`, the kind of a retraction or correction that its recipient has not answered; while it is queued `queued_to`, and after that `settled_to`, the recipient.
+//! - Facets: `state`; `unanswered`, the kind of a retraction or correction that its recipient has not answered, be it that it
+//!   rejected a retraction; while it is queued `queued_to`, and after that `settled_to`, the recipient.
 //! - Body: `to`, `kind` and `state` always; then
 //!   - `accepted` or `rejected`: `ledger`, the origin of the recipient's ledger, `index`, the leaf's place in it, `at_ms`, the
 //!     leaf's time, and `receipt`, the record in which the recipient says so; and `reason` if it was rejected;
 //!   - `failed`, which means that it will never be sent: `reason` and `at_ms`;
 //!   - for a retraction or correction `answer`, what the recipient says that it did: `action`, `at` (seconds, by its clock)
-//!     and, if it gave one, `reason`; until then the facet `unanswered`; `escalated`, before whom it was brought while it was
+//!     and, if it gave one, `reason`; until then the facet `unanswered`, which goes when the recipient is removed from the
+//!     register, and then there is `recipient_removed_ms`; `escalated`, before whom it was brought while it was
 //!     unanswered, each level once, as the view `requests` has it;
 //!   - once the recipient has deleted the record, `deletion`: `why`, `at` (seconds, by its clock), and how many `copies` and
 //!     `attachments` it deleted in all.

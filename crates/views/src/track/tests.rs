@@ -162,13 +162,36 @@ fn an_escalation_stands_on_what_is_unanswered_then() {
         assert!(row(&steps, 0, SG).unwrap().facets.contains(&("unanswered", asked.header().kind.clone())));
         assert!(MemoryRows::of(&steps).of_view(requests::NAME).is_empty());
     }
-    // A report awaits no answer, and neither does what was rejected.
+    // A report awaits no answer, and neither does a correction that was rejected. Who rejects a retraction holds what was taken back.
     let steps = [Step::Authored(record.clone()), Step::Authored(escalation(record.id(), Level::Deputy, 5))];
     assert_eq!(body(&steps, RU), json!({ "to": RU, "kind": "report", "state": "queued" }));
-    let asked = retraction(ME, &[RU], record.id(), "EXERCISE");
-    let rejected = Step::Receipt(receipt(RU, ME, &[(asked.id(), Some("expired"))]));
-    let late = Step::Authored(escalation(asked.id(), Level::Deputy, 5));
-    assert_eq!(body(&[Step::Authored(asked), rejected, late], RU)["escalated"], Value::Null);
+    for (asked, told) in [
+        (correction(ME, &[RU], record.id(), "EXERCISE"), None),
+        (retraction(ME, &[RU], record.id(), "EXERCISE"), Some("deputy")),
+    ] {
+        let rejected = Step::Receipt(receipt(RU, ME, &[(asked.id(), Some("expired"))]));
+        let late = Step::Authored(escalation(asked.id(), Level::Deputy, 5));
+        let body = body(&[Step::Authored(asked), rejected, late], RU);
+        assert_eq!((&body["state"], body["escalated"][0]["level"].as_str()), (&json!("rejected"), told));
+    }
+}
+
+#[test]
+fn nothing_is_awaited_of_who_was_removed() {
+    let record = report(ME, &[RU, SG], "EXERCISE");
+    for asked in
+        [retraction(ME, &[RU, SG], record.id(), "EXERCISE"), correction(ME, &[RU, SG], record.id(), "EXERCISE")]
+    {
+        let told = |to| Step::Receipt(receipt(to, ME, &[(asked.id(), None)]));
+        let late = Step::Authored(escalation(asked.id(), Level::Deputy, 5));
+        let steps = [Step::Authored(asked.clone()), told(RU), told(SG), removed(RU), late];
+        let unanswered = |to| row(&steps, 0, to).unwrap().facets.iter().any(|(name, _)| *name == "unanswered");
+        assert_eq!([RU, SG].map(unanswered), [false, true]);
+        let (gone, there) = (body(&steps, RU), body(&steps, SG));
+        assert_eq!((&gone["state"], &gone["escalated"]), (&json!("accepted"), &Value::Null));
+        assert_eq!(gone["recipient_removed_ms"], (START_S + 3) * 1000);
+        assert_eq!((&there["escalated"][0]["level"], &there["recipient_removed_ms"]), (&json!("deputy"), &Value::Null));
+    }
 }
 
 #[test]

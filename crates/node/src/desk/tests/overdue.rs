@@ -1,5 +1,7 @@
 //! Answers that do not come are brought before deputy and supervisor, once each.
 
+use mufakat_record::{RecordId, Verified};
+use mufakat_store::Queries;
 use mufakat_views::{Row, Rows, track};
 use serde_json::json;
 
@@ -21,7 +23,9 @@ async fn rows(live: &Live) -> Vec<Row> {
 async fn overdue_answers_are_escalated_once_for_each_level() {
     // Nobody delivers anything, so nobody answers.
     let ([id, _ru, _sg], _) = three().await;
-    let envelope = json!({ "to": ["ru-police", "sg-fusion"], "tlp": "GREEN", "body": { "title": "EXERCISE" } });
+    let eyes = json!([{ "agency": "id-coastguard", "officer": "d3" }]);
+    let body = json!({ "title": "EXERCISE" });
+    let envelope = json!({ "to": ["ru-police", "sg-fusion"], "tlp": "RED", "eyes": eyes, "body": body });
     let envelopes = vec![serde_json::from_value(envelope).unwrap()];
     let shared = share::share(&id.node, &Caller::operator(), envelopes).await.unwrap();
     let report = shared[0].as_ref().unwrap()[0].id;
@@ -47,6 +51,14 @@ async fn overdue_answers_are_escalated_once_for_each_level() {
     assert_eq!(*id.node.ledger_size.borrow(), size, "nothing more goes on record");
 
     let told = rows(&id).await[0].body["escalated"].clone();
+    // Whoever may not read the record does not learn from the escalation that there is one.
+    let escalation: RecordId = told[0]["record"].as_str().unwrap().parse().unwrap();
+    let [escalation, report] = [escalation, report].map(|of| {
+        let bytes = id.node.read(move |reader| reader.record_bytes(&of));
+        async { Verified::from_own_store(bytes.await.unwrap().unwrap()).unwrap().header().handling.clone() }
+    });
+    let (escalation, report) = (escalation.await, report.await);
+    assert!(escalation == report && escalation.eyes.is_some(), "{escalation:?}");
     assert_eq!((&told[0]["mark_ms"], &told[0]["due_ms"]), (&json!(deputy_ms), &json!(due_ms)));
     let listed = json!(retention::overdue(&id.node, Some(&Caller::operator()), due_ms).await.unwrap());
     let found: Vec<_> =

@@ -30,8 +30,8 @@ fn what_may_not_be_read_is_neither_exported_nor_passed_on() {
 }
 
 #[test]
-fn what_was_said_of_a_draft_takes_the_clearance_for_it() {
-    for kind in ["draft", "draft-step", "approval"] {
+fn what_was_said_at_home_of_a_record_takes_the_clearance_for_it() {
+    for kind in ["draft", "draft-step", "approval", "escalation"] {
         let case = |clearance| Case {
             kind,
             audience: ids(&["vn-police"]),

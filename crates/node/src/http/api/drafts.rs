@@ -2,24 +2,29 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
+use axum::response::Response;
 use http::StatusCode;
 use mufakat_record::kinds::approval::Decision;
 use mufakat_record::kinds::correction::Correction;
-use mufakat_record::{Handling, OfficerId, RecordId, ThreadId};
+use mufakat_record::{Handling, How, OfficerId, RecordId, ThreadId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::openapi::Octets;
 use super::problem::{Id, Json, Problem};
-use super::records::Correct;
+use super::records::{Correct, as_file, unreadable};
+use super::views::only_seen;
 use super::{Made, made};
+use crate::chunks;
 use crate::desk::drafts::{self, Opened, Proposed};
 use crate::desk::preview::{self, Previewed};
 use crate::desk::requests::{Move, Question};
 use crate::desk::{self, Caller, four_eyes};
+use crate::gate::Action;
 use crate::node::Node;
 use crate::share::{Envelope, Shared};
 use crate::writer::Fault;
@@ -28,6 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::new()
         .routes(routes!(write_draft))
         .routes(routes!(show_draft))
+        .routes(routes!(show_draft_file))
         .routes(routes!(submit_draft))
         .routes(routes!(approve_draft))
         .routes(routes!(reject_draft))
@@ -144,7 +150,7 @@ struct ShownDraft {
     checks: Vec<Asked>,
 }
 
-/// A draft, what became of it, and what the second officer is asked.
+/// A draft, what became of it, and what the second officer is asked. The reading is noted.
 #[utoipa::path(
     get, path = "/api/v1/drafts/{id}", operation_id = "show_draft", tag = "drafts",
     params(("id" = RecordId, Path, description = "The draft.")),
@@ -160,6 +166,14 @@ async fn show_draft(
     let checks = four_eyes::questions(opened.notice).iter();
     let checks = checks.map(|question| Asked { check: question.name, question: question.words }).collect();
     let body = serde_json::to_value(&opened.drafted).map_err(|e| Fault::Store(e.to_string()))?;
+    desk::note(&node, &caller, How::Read, id, Vec::new()).await?;
+    let (reading, mut progress) = (Arc::clone(&node), opened.row);
+    let progress = node.read(move |reader| {
+        let classes = desk::classes(&reading, &caller, Action::List, reader)?;
+        only_seen(&mut progress, "replaced_by", &classes, reader)?;
+        Ok(progress)
+    });
+    let progress = progress.await?;
     let draft = opened.draft;
     Ok(axum::Json(ShownDraft {
         id,
@@ -174,10 +188,33 @@ async fn show_draft(
         about: draft.about.unwrap_or_default(),
         target: draft.target,
         body,
-        progress: opened.row,
+        progress,
         four_eyes: needed,
         checks,
     }))
+}
+
+/// The content of a file that goes with a draft, assembled and verified. The reading is noted as one of the draft.
+#[utoipa::path(
+    get, path = "/api/v1/drafts/{id}/attachments/{number}", operation_id = "show_draft_file", tag = "drafts",
+    params(
+        ("id" = RecordId, Path, description = "The draft."),
+        ("number" = u32, Path, description = "Which of its `attachments`, from 0."),
+    ),
+    responses((status = 200, description = "The bytes.", body = Octets, content_type = "application/octet-stream"))
+)]
+async fn show_draft_file(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Path((id, number)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let id = id.parse().map_err(|_| Problem::malformed("a record's id is 64 hexadecimal digits"))?;
+    let number: u32 = number.parse().map_err(|_| Problem::malformed("files are numbered from 0"))?;
+    let opened = open(&node, &caller, id).await?;
+    let attachment = opened.draft.attachments.into_iter().flatten().nth(number as usize);
+    let attachment = attachment.ok_or_else(Problem::not_found)?;
+    desk::note(&node, &caller, How::Read, id, Vec::new()).await?;
+    chunks::content_of(&node, attachment).await.map(as_file).map_err(unreadable)
 }
 
 /// A draft that the caller may read. What it is to become is read under the same rules.

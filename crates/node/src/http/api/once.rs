@@ -5,7 +5,8 @@
 //! ids, and no content. Whatever only shows something is done again, past the gate and into the ledger, and what shows a secret
 //! takes no key. The request is carried out to its end even if the caller leaves meanwhile, so
 //! that whoever comes back with the key learns what became of it. Answers are kept in memory; what must hold over a restart,
-//! sharing a report, is kept by the store as well, under the same key.
+//! sharing a report, is kept by the store as well, under the same key. Each officer has a share of the memory: when it is full,
+//! whoever keeps most loses the oldest.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,8 +71,8 @@ pub(super) struct Once(Arc<Mutex<Answers>>);
 #[derive(Default)]
 struct Answers {
     kept: HashMap<Name, Kept>,
-    /// The names of what was carried out, oldest first.
-    order: VecDeque<Name>,
+    /// The names of what was carried out, by their officers, oldest first.
+    order: HashMap<Option<OfficerId>, VecDeque<Name>>,
 }
 
 impl Once {
@@ -82,18 +83,29 @@ impl Once {
 }
 
 impl Answers {
-    /// Forgets the oldest answers, as many as are too old or too many.
+    /// Forgets answers that are too old, and the oldest of whoever keeps most while there are too many.
     fn tidy(&mut self, now: Instant) {
-        while let Some(oldest) = self.order.front() {
-            let too_old = match self.kept.get(oldest) {
-                Some(Kept::Done { at, .. }) => now.saturating_duration_since(*at) > KEPT_TIME_MAX,
-                _ => true,
-            };
-            if !too_old && self.order.len() < KEPT_MAX {
-                return;
+        let Self { kept, order } = self;
+        let too_old = |name: &Name| match kept.get(name) {
+            Some(Kept::Done { at, .. }) => now.saturating_duration_since(*at) > KEPT_TIME_MAX,
+            _ => true,
+        };
+        let mut forgotten = Vec::new();
+        for own in order.values_mut() {
+            while own.front().is_some_and(too_old) {
+                forgotten.extend(own.pop_front());
             }
-            self.kept.remove(oldest);
-            self.order.pop_front();
+        }
+        let mut count: usize = order.values().map(VecDeque::len).sum();
+        while count >= KEPT_MAX
+            && let Some(most) = order.values_mut().max_by_key(|own| own.len())
+        {
+            forgotten.extend(most.pop_front());
+            count -= 1;
+        }
+        order.retain(|_, own| !own.is_empty());
+        for name in forgotten {
+            kept.remove(&name);
         }
     }
 
@@ -217,7 +229,7 @@ impl UnderWay {
         {
             let mut answers = self.once.answers();
             answers.kept.insert(self.name.clone(), done);
-            answers.order.push_back(self.name.clone());
+            answers.order.entry(self.name.0.clone()).or_default().push_back(self.name.clone());
         }
         Response::from_parts(parts, Body::from(body))
     }
@@ -369,5 +381,20 @@ mod tests {
             stage.ask("d3-night", &number.to_string(), "a").await;
         }
         assert_eq!(stage.once.answers().kept.len(), KEPT_MAX);
+    }
+
+    #[tokio::test]
+    async fn whoever_keeps_most_loses_the_oldest() {
+        let stage = Stage::new();
+        assert_eq!(stage.ask("d4-day", "one", "a").await.1, "0");
+        for number in 0..KEPT_MAX + 10 {
+            stage.ask("d3-night", &number.to_string(), "a").await;
+        }
+        // One officer's many requests take nothing from another.
+        assert_eq!(stage.ask("d4-day", "one", "a").await.1, "0");
+        assert_eq!(stage.ask("d3-night", "0", "a").await.1, (KEPT_MAX + 11).to_string());
+        let answers = stage.once.answers();
+        let counted: usize = answers.order.values().map(VecDeque::len).sum();
+        assert_eq!((answers.kept.len(), counted), (KEPT_MAX, KEPT_MAX));
     }
 }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use mufakat_exchange::{Facts, Said};
+use mufakat_exchange::{Facts, SAID_MAX, Said};
 use mufakat_record::kinds::Body as _;
 use mufakat_record::kinds::correction::Correction;
 use mufakat_record::kinds::report::Report;
@@ -24,7 +24,7 @@ use super::openapi::Octets;
 use super::problem::{Id, Json, Problem, Query};
 use super::tags::IfMatch;
 use super::{Made, body, bulk, made, once};
-use crate::chunks::{self, NotTaken, Unreadable};
+use crate::chunks::{self, Content, NotTaken, Unreadable};
 use crate::clock;
 use crate::desk::{self, Caller};
 use crate::evidence::{self, EvidenceError};
@@ -139,16 +139,21 @@ pub(super) fn state_of(
 
 /// The state of a record of ours: what we said about it later.
 fn own_state(reader: &Reader, id: &RecordId, me: &AgencyId) -> Result<&'static str, mufakat_store::Error> {
-    let says = |relation, kind| -> Result<bool, mufakat_store::Error> {
-        Ok(!reader.said_of(id, Said { relation, by: me, kind, latest: 1 })?.is_empty())
+    let retracted = |id: &RecordId| -> Result<bool, mufakat_store::Error> {
+        let said = Said { relation: Relation::Retracts, by: me, kind: Retraction::KIND, latest: 1 };
+        Ok(!reader.said_of(id, said)?.is_empty())
     };
-    Ok(if says(Relation::Retracts, Retraction::KIND)? {
-        "retracted"
-    } else if says(Relation::Corrects, Correction::KIND)? {
-        "corrected"
-    } else {
-        "current"
-    })
+    if retracted(id)? {
+        return Ok("retracted");
+    }
+    let said = Said { relation: Relation::Corrects, by: me, kind: Correction::KIND, latest: SAID_MAX };
+    for correction in reader.said_of(id, said)? {
+        // Recipients show what a correction replaced once that is taken back; no node of this program takes one back any more.
+        if !retracted(&correction.record)? {
+            return Ok("corrected");
+        }
+    }
+    Ok("current")
 }
 
 /// A record that is held with its content, let through by the gate, its use noted in the ledger.
@@ -358,14 +363,23 @@ async fn export_record(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id
 )]
 async fn show_content(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -> Result<Response, Problem> {
     open(&node, &caller, id, Use::Read).await?;
-    let content = chunks::content(&node, id).await.map_err(|unreadable| match unreadable {
+    chunks::content(&node, id).await.map(as_file).map_err(unreadable)
+}
+
+/// Why a file is not shown.
+pub(super) fn unreadable(unreadable: Unreadable) -> Problem {
+    match unreadable {
         Unreadable::NotFound => Problem::conflict("not-an-attachment", "this record is not an attachment"),
         Unreadable::Incomplete { have, of } => {
             Problem::conflict("incomplete", format!("{have} of {of} chunks are here")).with("have", have).with("of", of)
         }
         Unreadable::Damaged(what) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", what),
         Unreadable::Fault(fault) => fault.into(),
-    })?;
+    }
+}
+
+/// A file as it is served.
+pub(super) fn as_file(content: Content) -> Response {
     // The author's word on the media type is not to be trusted; whoever wants it finds it in the record.
     let mut response = Body::from_stream(content.stream).into_response();
     let headers = response.headers_mut();
@@ -375,7 +389,7 @@ async fn show_content(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id)
     for (name, value) in NOT_TO_RUN {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    Ok(response)
+    response
 }
 
 /// What keeps a browser from running, showing, guessing at, embedding or keeping what others hand in.
@@ -650,6 +664,37 @@ mod tests {
         assert_eq!(shown["audience"], json!(["ru-police"]));
         assert_eq!(shown["size"], record.bytes().len());
         assert!(shown.get("body_hex").is_none());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_correction_that_was_taken_back_corrects_nothing() {
+        let ([id, _ru, _sg], _) = crate::witness::live_tests::three().await;
+        let (node, operator) = (&id.node, Caller::operator());
+        let envelope = json!({ "to": ["ru-police"], "tlp": "GREEN", "body": { "title": "EXERCISE" } });
+        let shared = share::share(node, &operator, vec![serde_json::from_value(envelope).unwrap()]).await.unwrap();
+        let report = shared[0].as_ref().unwrap()[0].id;
+        let state = async || {
+            let me = node.me.clone();
+            node.read(move |reader| own_state(reader, &report, &me)).await.unwrap()
+        };
+        let mut corrections = Vec::new();
+        for (title, before) in [("EXERCISE second", "current"), ("EXERCISE third", "corrected")] {
+            assert_eq!(state().await, before);
+            let again: Report = serde_json::from_value(json!({ "title": title })).unwrap();
+            let made = follow_up::correct(node, &operator, report, "EXERCISE".into(), again).await;
+            corrections.push(made.unwrap().unwrap());
+        }
+        // As nodes of earlier versions let officers do.
+        for (correction, then) in corrections.into_iter().zip(["corrected", "current"]) {
+            let original = follow_up::original(node, correction, false).await.unwrap().unwrap();
+            let body = Retraction { reason: "EXERCISE".into(), carries: None };
+            let (operator, retracts) = (operator.clone(), Relation::Retracts);
+            let made = share::submit_signed(node, move |node, directory, signer| {
+                vec![follow_up::compose(node, &operator, directory, signer, &original, retracts, &body, false)]
+            });
+            assert!(made.await.unwrap()[0].is_ok());
+            assert_eq!(state().await, then);
+        }
     }
 
     #[test]

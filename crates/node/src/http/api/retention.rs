@@ -7,6 +7,7 @@ use http::StatusCode;
 use mufakat_record::kinds::deletion_receipt::Why;
 use mufakat_record::kinds::report::Identifier;
 use mufakat_record::{RecordId, ThreadId};
+use mufakat_views::{Rows, drafts};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -15,7 +16,8 @@ use utoipa_axum::routes;
 use super::problem::{Id, Json, Problem};
 use super::records::may_read;
 use super::{Made, made};
-use crate::desk::Caller;
+use crate::desk::{self, Caller};
+use crate::gate::Action;
 use crate::node::Node;
 use crate::retention::{self, Done, Overdue, Preview};
 use crate::subject::{self, SubjectFile};
@@ -135,24 +137,42 @@ impl Delete {
     }
 }
 
+/// What came of an order to delete.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeletedByOrder)]
+struct Deleted {
+    /// The order.
+    id: RecordId,
+    /// The drafts from which it was released and that are still held here, of those that the caller may list: they have its
+    /// content, and each is deleted by an order of its own.
+    drafts: Vec<RecordId>,
+}
+
 /// Deletes the content of a record, its attachments with it. What this agency passed on of it is taken back.
 #[utoipa::path(
     post, path = "/api/v1/records/{id}/delete", operation_id = "delete_record", tag = "retention",
     params(("id" = RecordId, Path, description = "The record.")), request_body = Delete,
-    responses((status = 201, description = "It is deleted; this is the order.", body = Made))
+    responses((status = 201, description = "It is deleted; this is the order, and what it leaves.", body = Deleted))
 )]
 async fn delete_record(
     State(node): State<Arc<Node>>,
     caller: Caller,
     Id(id): Id,
     Json(asked): Json<Delete>,
-) -> Result<(StatusCode, axum::Json<Made>), Problem> {
+) -> Result<(StatusCode, axum::Json<Deleted>), Problem> {
     if !matches!(asked.why, Why::Review | Why::Order) {
         return Err(Problem::malformed("`why` is `review` or `order`"));
     }
     may_read(&node, &caller, id).await?;
-    let id = retention::delete_by_order(&node, &caller, id, asked.why, asked.reason).await??;
-    Ok(made(id))
+    let order = retention::delete_by_order(&node, &caller, id, asked.why, asked.reason).await??;
+    let reading = Arc::clone(&node);
+    let drafts = node.read(move |reader| {
+        let rows = reader.rows(drafts::NAME, &[], Some((drafts::BECAME, &id.to_string())));
+        let rows = rows.map_err(|e| mufakat_store::Error::Unavailable(e.0))?;
+        let classes = desk::classes(&reading, &caller, Action::List, reader)?;
+        desk::seen(reader, &classes, &rows.into_iter().map(|row| row.record).collect::<Vec<_>>())
+    });
+    Ok((StatusCode::CREATED, axum::Json(Deleted { id: order, drafts: drafts.await? })))
 }
 
 /// Answers that are overdue.

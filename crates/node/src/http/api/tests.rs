@@ -1,5 +1,7 @@
 //! The API of two real nodes, asked over their sockets.
 
+mod again;
+mod drafts;
 mod matching;
 mod reach;
 mod release;
@@ -177,8 +179,8 @@ async fn three_of(change: impl Fn(&mut Config)) -> [Running; 3] {
     nodes
 }
 
-/// Lets a request be that of an officer: `caller=NAME:ROLE+ROLE:CLEARANCE` stands in its media type, and `:gone` after it when what
-/// let the officer in has ended meanwhile. The listener at which
+/// Lets a request be that of an officer: `caller=NAME:ROLE+ROLE:CLEARANCE` stands in its media type, and after it `:PURPOSE` when the
+/// officer acts for one alone, or `:gone` when what let the officer in has ended meanwhile. The listener at which
 /// officers sign in has tests of its own.
 pub(super) async fn as_officer(
     mut request: axum::extract::Request,
@@ -189,14 +191,16 @@ pub(super) async fn as_officer(
     if let Some(officer) = officer {
         let mut parts = officer.split(':');
         let mut part = || parts.next().unwrap();
-        let caller = Caller {
+        let mut caller = Caller {
             officer: Some(part().parse().unwrap()),
             roles: part().split('+').map(|role| role.parse().unwrap()).collect(),
             clearance: part().parse().unwrap(),
             via: crate::desk::Via::Session,
             ..Caller::operator()
         };
-        if parts.next() == Some("gone") {
+        let more = parts.next();
+        caller.purposes.extend(more.filter(|more| *more != "gone").map(str::to_owned));
+        if more == Some("gone") {
             let (grant, token) = (RecordId([0; 32]), RecordId([0; 32]));
             // The socket's node knows no such officer, so this lets nobody in.
             let officer = caller.officer.clone().unwrap();

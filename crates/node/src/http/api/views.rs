@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mufakat_record::RecordId;
 use mufakat_store::{ClassNumber, NO_CLASS, Page, Queries, Reader};
-use mufakat_views::{Row, View, registry, requests};
+use mufakat_views::{Row, View, drafts, registry, requests};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -125,19 +125,36 @@ enum Order {
     Oldest,
 }
 
-/// Rows as a caller sees them who may list these classes: of the earlier requests that the row of a request names, those of them.
+/// Rows as a caller sees them who may list these classes: of the earlier requests that the row of a request names, and of the
+/// drafts that were made from the one of a row, those of them.
 pub(super) fn as_seen(
     mut rows: Vec<Row>,
     classes: &[ClassNumber],
     reader: &Reader,
 ) -> Result<Vec<Row>, mufakat_store::Error> {
-    for row in rows.iter_mut().filter(|row| row.view == requests::NAME) {
-        let Some(named) = row.body.get_mut("duplicates") else { continue };
-        // What is no id names nothing.
-        let earlier = serde_json::from_value::<Vec<RecordId>>(named.take()).unwrap_or_default();
-        *named = json!(desk::seen(reader, classes, &earlier)?);
+    for row in &mut rows {
+        match row.view {
+            requests::NAME => only_seen(&mut row.body, "duplicates", classes, reader)?,
+            drafts::NAME => only_seen(&mut row.body, "replaced_by", classes, reader)?,
+            _ => {}
+        }
     }
     Ok(rows)
+}
+
+/// Leaves of the records that a field names those of these classes.
+pub(super) fn only_seen(
+    body: &mut Value,
+    field: &str,
+    classes: &[ClassNumber],
+    reader: &Reader,
+) -> Result<(), mufakat_store::Error> {
+    if let Some(named) = body.get_mut(field) {
+        // What is no id names nothing.
+        let ids = serde_json::from_value::<Vec<RecordId>>(named.take()).unwrap_or_default();
+        *named = json!(desk::seen(reader, classes, &ids)?);
+    }
+    Ok(())
 }
 
 /// What is asked of a view.

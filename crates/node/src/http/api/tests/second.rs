@@ -31,7 +31,13 @@ async fn nobody_alone_corrects_a_notice_or_into_one() {
         assert_eq!(vn.tell(ONE, &correct(id), with(body)).await, refused(422, "four-eyes"));
     }
     // What is none, and what a report corrects, is corrected alone; what a correction made a notice no longer is.
-    assert_eq!(vn.tell(ONE, &correct(&plain), with(json!({ "title": "EXERCISE again" }))).await, done());
+    let (status, corrected) =
+        vn.as_officer(ONE, Method::POST, &correct(&plain), with(json!({ "title": "EXERCISE again" }))).await;
+    assert_eq!(status, StatusCode::CREATED, "{corrected}");
+    // A correction stays: nobody alone brings back what it replaced.
+    let back = format!("/api/v1/records/{}/retract", corrected["id"].as_str().unwrap());
+    assert_eq!(vn.tell(ONE, &back, json!({ "reason": "EXERCISE" })).await, refused(422, "is-a-correction"));
+    assert_eq!(vn.get(&format!("/api/v1/records/{plain}")).await.1["state"], "corrected");
     assert_eq!(vn.post(&correct(&plain), &with(notice("EXERCISE by the agency"))).await.0, StatusCode::CREATED);
     let again = with(json!({ "title": "EXERCISE not alone" }));
     assert_eq!(vn.tell(ONE, &correct(&plain), again).await, refused(422, "four-eyes"));
