@@ -9,6 +9,7 @@ mod eyes;
 mod found;
 mod incidents;
 mod marker;
+mod matching;
 mod proof;
 mod relay;
 mod remove;
@@ -83,7 +84,7 @@ struct Demo {
 type Action = fn(&mut Demo) -> Result<()>;
 
 /// The steps: their names, what they prove, and what they do.
-const STEPS: [(&str, &str, Action); 11] = [
+const STEPS: [(&str, &str, Action); 12] = [
     ("register", "two parties found the register, three join by invitation, k of n sign each version", found::run),
     ("share", "real incidents go to every agency", share::run),
     (
@@ -110,6 +111,11 @@ const STEPS: [(&str, &str, Action); 11] = [
         "one's eyes",
         "a record for the eyes of one officer is nowhere in what all others can ask, see or read",
         eyes::run,
+    ),
+    (
+        "matching",
+        "three agencies are asked about a passport and a name: one hit, and nobody is shown anything; a budget ends an enumeration",
+        matching::run,
     ),
 ];
 
