@@ -47,8 +47,9 @@ const BUSY_MAX: Duration = Duration::from_secs(5);
 const PAGE_BYTES: u32 = 4096;
 /// Memory for pages, in KiB: the indices of some million entries.
 const CACHE_KIB: u32 = 64 * 1024;
-/// Pages of the write-ahead log after which they are moved into the file.
-const WAL_PAGES: u32 = 16_000;
+/// Pages of the write-ahead log after which they are moved into the file, 250 MiB: in an import each transaction changes most
+/// pages of the indices again, and they are moved once for several.
+const WAL_PAGES: u32 = 64_000;
 /// To how many bytes the write-ahead log is cut when it was longer.
 const WAL_BYTES_KEPT: u64 = 64 * 1024 * 1024;
 /// Statements that are kept prepared.
@@ -75,7 +76,7 @@ CREATE TABLE entry (
 ) STRICT;
 CREATE INDEX entry_change ON entry (subject, change) WHERE status < 4;
 CREATE INDEX entry_removed ON entry (change) WHERE status = 3;
-CREATE INDEX entry_expires ON entry (expires) WHERE expires < 9223372036854775807;
+CREATE INDEX entry_expires ON entry (expires) WHERE expires <> 9223372036854775807;
 CREATE TABLE known (key INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (key, number)) STRICT, WITHOUT ROWID;
 CREATE TABLE handle (handle INTEGER PRIMARY KEY, number INTEGER NOT NULL) STRICT;
 CREATE TABLE count (
