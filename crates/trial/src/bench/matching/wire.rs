@@ -1,7 +1,7 @@
 //! How many bytes of a parcel an identifier takes, each way.
 
 use anyhow::{Result, anyhow};
-use mufakat_matching::question::{self, Secret};
+use mufakat_matching::question::{self, COUNT_MAX, Secret};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::match_answer::{MatchAnswer, Outcome};
 use mufakat_record::kinds::match_question::MatchQuestion;
@@ -18,10 +18,30 @@ pub(super) fn measure(figures: &Figures) -> Result<()> {
     if !figures.wants(&["matching.wire"]) {
         return Ok(());
     }
-    let key = key()?;
-    let question = question::ask(&Secret::from_bytes([8; 32]), &inputs(0..QUERY))?;
-    let answer = question::answer(&key, &question, &[9; 64])?;
-    let to_holder = MatchQuestion {
+    let one = bytes(QUERY)?;
+    let there = "of the question and the answer the longer one, as the one record of its parcel, without HTTP and TLS";
+    figures.put_noted("matching.wire_bytes_per_id", each(one.sealed, QUERY), "bytes", there);
+    figures.put_noted("matching.wire_record_bytes_per_id", each(one.signed, QUERY), "bytes", "the signed record alone");
+    let full = format!("a question about {COUNT_MAX}, which is not padded, in its parcel");
+    figures.put_noted("matching.wire_full_bytes_per_id", each(bytes(COUNT_MAX)?.sealed, COUNT_MAX), "bytes", &full);
+    Ok(())
+}
+
+fn each(bytes: usize, count: usize) -> f64 {
+    bytes as f64 / count as f64
+}
+
+/// How long something is, in bytes.
+struct Bytes {
+    signed: usize,
+    sealed: usize,
+}
+
+/// How long a question about so many identifiers or its answer is, whichever is longer.
+fn bytes(count: usize) -> Result<Bytes> {
+    let question = question::ask(&Secret::from_bytes([8; 32]), &inputs(0..count))?;
+    let answer = question::answer(&key()?, &question, &[9; 64])?;
+    let asked = MatchQuestion {
         by: By::default(),
         case: Digest([1; 32]),
         basis: "EXERCISE: article 4 of the agreement".to_owned(),
@@ -30,20 +50,13 @@ pub(super) fn measure(figures: &Figures) -> Result<()> {
         elements: question.elements.concat(),
     };
     let evaluated = Outcome::Evaluated { elements: answer.evaluated.concat(), proof: answer.proof };
-    let there = bytes(to_holder, Relation::About, Some("EXERCISE: trafficking"))?;
-    let back = bytes(MatchAnswer { outcome: evaluated }, Relation::Answers, None)?;
-    let each = |bytes: usize| bytes as f64 / QUERY as f64;
-    let note = format!(
-        "there {:.2}, back {:.2}; sealed in a parcel of its own, without HTTP and TLS",
-        each(there),
-        each(back)
-    );
-    figures.put_noted("matching.wire_bytes_per_id", each(there.max(back)), "bytes", &note);
-    Ok(())
+    let there = sealed(asked, Relation::About, Some("EXERCISE: trafficking"))?;
+    let back = sealed(MatchAnswer { outcome: evaluated }, Relation::Answers, None)?;
+    Ok(Bytes { signed: there.signed.max(back.signed), sealed: there.sealed.max(back.sealed) })
 }
 
-/// How long the parcel is with one record of this body.
-fn bytes<B: Body>(body: B, relation: Relation, purpose: Option<&str>) -> Result<usize> {
+/// How long a record of this body and a parcel with it are.
+fn sealed<B: Body>(body: B, relation: Relation, purpose: Option<&str>) -> Result<Bytes> {
     let failed = |reason| anyhow!("no parcel: {reason}");
     let (signer, sealing) = (SigningKey::from_seed(&[1; 32]), SealingKey::from_seed(&[2; 32]));
     let name: AgencyId = "vn-police".parse()?;
@@ -56,5 +69,5 @@ fn bytes<B: Body>(body: B, relation: Relation, purpose: Option<&str>) -> Result<
     let record = Draft { header, body: body.to_body() }.sign(&signer).map_err(failed)?;
     let parts = [(record.id(), record.bytes())];
     let parcel = parcel::seal(crypto::outer(&name), &parts, sealing.public(), &signer, [3; 32]).map_err(failed)?;
-    Ok(parcel.to_bytes().len())
+    Ok(Bytes { signed: record.bytes().len(), sealed: parcel.to_bytes().len() })
 }
