@@ -66,7 +66,7 @@ pub(super) fn measure(figures: &Figures, sizes: Sizes) -> Result<()> {
 async fn lists(community: &Community, holders: &[&str]) -> Result<()> {
     for (place, holder) in holders.iter().enumerate() {
         let socket = community.node(holder).socket();
-        let shared = if place % 2 == 0 { 0..=ASKS } else { 1..=0 };
+        let shared = if place % 2 == 0 { 0..ASKS + 1 } else { 0..0 };
         let own = (place + 1) * LISTED..;
         let numbers = shared.chain(own).take(LISTED);
         let lines: String = numbers

@@ -18,12 +18,21 @@ pub(super) fn measure(figures: &Figures) -> Result<()> {
     if !figures.wants(&["matching.wire"]) {
         return Ok(());
     }
-    let one = bytes(QUERY)?;
-    let there = "of the question and the answer the longer one, as the one record of its parcel, without HTTP and TLS";
-    figures.put_noted("matching.wire_bytes_per_id", each(one.sealed, QUERY), "bytes", there);
-    figures.put_noted("matching.wire_record_bytes_per_id", each(one.signed, QUERY), "bytes", "the signed record alone");
-    let full = format!("a question about {COUNT_MAX}, which is not padded, in its parcel");
-    figures.put_noted("matching.wire_full_bytes_per_id", each(bytes(COUNT_MAX)?.sealed, COUNT_MAX), "bytes", &full);
+    let full = format!(
+        "a question about {COUNT_MAX}, which is full, or its answer, whichever is longer, as the one record of a parcel, \
+         without HTTP and TLS"
+    );
+    figures.put_noted("matching.wire_bytes_per_id", each(bytes(COUNT_MAX)?.sealed, COUNT_MAX), "bytes", &full);
+    let query = bytes(QUERY)?;
+    let padded = format!("a question about {QUERY}, padded to {COUNT_MAX}");
+    figures.put_noted("matching.wire_bytes_per_id_of_1000", each(query.sealed, QUERY), "bytes", &padded);
+    let signed = each(query.signed, QUERY);
+    figures.put_noted(
+        "matching.wire_record_bytes_per_id",
+        signed,
+        "bytes",
+        "the same, the signed record without its parcel",
+    );
     Ok(())
 }
 
