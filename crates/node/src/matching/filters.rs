@@ -50,9 +50,12 @@ pub(super) enum Unusable {
 
 /// A filter of a partner.
 pub(super) async fn load(node: &Arc<Node>, told: &view::Filter) -> Result<Result<Arc<Filter>, Unusable>, Fault> {
-    let loaded =
-        node.matching.loaded.lock().unwrap_or_else(PoisonError::into_inner).filters.get(&told.attachment).cloned();
-    if let Some(filter) = loaded {
+    if let Some(filter) = loaded(node, told) {
+        return Ok(Ok(filter));
+    }
+    // One after the other: filters are large, and whoever waits here may find that another loaded the same one.
+    let _alone = node.matching.loading.lock().await;
+    if let Some(filter) = loaded(node, told) {
         return Ok(Ok(filter));
     }
     let content = match chunks::content(node, told.attachment).await {
@@ -81,6 +84,11 @@ pub(super) async fn load(node: &Arc<Node>, told: &view::Filter) -> Result<Result
     };
     node.matching.loaded.lock().unwrap_or_else(PoisonError::into_inner).keep(told.attachment, &filter);
     Ok(Ok(filter))
+}
+
+/// A filter that is in memory.
+fn loaded(node: &Node, told: &view::Filter) -> Option<Arc<Filter>> {
+    node.matching.loaded.lock().unwrap_or_else(PoisonError::into_inner).filters.get(&told.attachment).cloned()
 }
 
 /// A filter from its bytes, if it is what its holder signed.

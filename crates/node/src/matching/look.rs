@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
+use futures_util::{TryStreamExt, stream};
 use mufakat_matching::filter::Filter;
 use mufakat_matching::question::{self, Question as Asked};
 use mufakat_matching::tag::Tag;
@@ -25,6 +26,16 @@ use crate::node::Node;
 use crate::share;
 use crate::writer::Fault;
 
+/// How many answers are looked into side by side.
+const TAKEN_AT_ONCE: usize = 8;
+
+/// The tags of a question's inputs.
+pub(super) struct Tags {
+    tags: Vec<Tag>,
+    /// Whether they stand in the file.
+    kept: bool,
+}
+
 /// Takes every answer that has come and was not looked into.
 pub(super) async fn take_answers(node: &Arc<Node>) -> Result<(), Fault> {
     let waiting = node.read(|reader| {
@@ -33,10 +44,9 @@ pub(super) async fn take_answers(node: &Arc<Node>) -> Result<(), Fault> {
         each_row(reader, &facets, |row| waiting.extend(Question::of(&row)))?;
         Ok(waiting)
     });
-    for question in waiting.await? {
-        take(node, &question).await?;
-    }
-    Ok(())
+    // Side by side, so that what comes of them is made durable together.
+    let waiting = stream::iter(waiting.await?.into_iter().map(Ok));
+    waiting.try_for_each_concurrent(TAKEN_AT_ONCE, |question| async move { take(node, &question).await }).await
 }
 
 /// Every question of an ask.
@@ -63,23 +73,29 @@ pub(super) async fn tags_of(
     node: &Arc<Node>,
     question: &Question,
     asked: &MatchAsk,
-) -> Result<Result<Vec<Tag>, &'static str>, Fault> {
+) -> Result<Result<Tags, &'static str>, Fault> {
     let id = question.question;
     let kept = with_lists(node, move |lists| lists.tags(&id)).await?;
     if kept.len() == question.count as usize {
-        return Ok(Ok(kept.iter().map(|(_, tag)| Tag::from_bytes(tag)).collect()));
+        let tags = kept.iter().map(|(_, tag)| Tag::from_bytes(tag)).collect();
+        return Ok(Ok(Tags { tags, kept: true }));
     }
-    let tags = match open(node, question, asked).await? {
-        Ok(tags) => tags,
+    match open(node, question, asked).await? {
+        Ok(tags) => Ok(Ok(Tags { tags, kept: false })),
         Err(fault) => {
             tracing::warn!(partner = %question.partner, question = %id, fault, "an answer of matching is not sound");
-            return Ok(Err(fault));
+            Ok(Err(fault))
         }
-    };
-    // A filter may come later than the answer, and of a watch each later one is looked into: the proof is verified once.
-    let kept: Vec<_> = (0..).zip(tags.iter().map(Tag::to_bytes)).collect();
-    with_lists(node, move |lists| lists.keep_tags(&id, &kept)).await?;
-    Ok(Ok(tags))
+    }
+}
+
+/// Keeps tags that are looked up again: when the rest of a filter comes, or of a watch in each later one. The proof is verified once.
+async fn keep(node: &Arc<Node>, question: &Question, found: &Tags) -> Result<(), Fault> {
+    if found.kept {
+        return Ok(());
+    }
+    let (id, tags): (_, Vec<_>) = (question.question, (0..).zip(found.tags.iter().map(Tag::to_bytes)).collect());
+    with_lists(node, move |lists| lists.keep_tags(&id, &tags)).await
 }
 
 /// Verifies an answer and takes the blinds off.
@@ -134,7 +150,7 @@ struct Found {
 }
 
 /// Looks tags up in the filters that are there, and puts on record what that says, if it is anything new.
-pub(super) async fn look(node: &Arc<Node>, question: &Question, asked: &MatchAsk, tags: Vec<Tag>) -> Result<(), Fault> {
+pub(super) async fn look(node: &Arc<Node>, question: &Question, asked: &MatchAsk, tags: Tags) -> Result<(), Fault> {
     let key = question.key;
     let key = node.read(move |reader| find_row(reader, &[("key", &key.to_string())], Key::of)).await?;
     let Some((_, key)) = key else { return Ok(()) };
@@ -144,7 +160,7 @@ pub(super) async fn look(node: &Arc<Node>, question: &Question, asked: &MatchAsk
         match filters::load(node, told).await? {
             Ok(filter) => filters.push(filter),
             // The rest comes, and then it is looked up.
-            Err(Unusable::NotHere) => return Ok(()),
+            Err(Unusable::NotHere) => return keep(node, question, &tags).await,
             Err(Unusable::Unsound(fault)) => {
                 tracing::warn!(partner = %question.partner, filter = %told.record, fault, "a filter of matching is not sound");
                 let found = Found { through: last.number, hits: Vec::new(), fault: Some(fault) };
@@ -153,6 +169,10 @@ pub(super) async fn look(node: &Arc<Node>, question: &Question, asked: &MatchAsk
         }
     }
     let watched = asked.watch_until.is_some();
+    if watched {
+        keep(node, question, &tags).await?;
+    }
+    let Tags { tags, kept } = tags;
     let (asked, subject, first) = (asked.clone(), question.subject, first_of(question.part));
     let found = blocking(move || {
         let labels = labels(&filters, &tags);
@@ -167,7 +187,7 @@ pub(super) async fn look(node: &Arc<Node>, question: &Question, asked: &MatchAsk
     say(node, question, found).await?;
     if !watched {
         let id = question.question;
-        return with_lists(node, move |lists| lists.drop_tags(&id)).await;
+        return if kept { with_lists(node, move |lists| lists.drop_tags(&id)).await } else { Ok(()) };
     }
     let mut looked = node.matching.looked.lock().unwrap_or_else(PoisonError::into_inner);
     looked.insert(question.question, last.record);

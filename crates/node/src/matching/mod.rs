@@ -46,6 +46,8 @@ const ROWS_MAX: usize = 256;
 pub(crate) struct State {
     lists: Mutex<Option<Lists>>,
     loaded: Mutex<Loaded>,
+    /// Held while a filter is read from the disk.
+    loading: tokio::sync::Mutex<()>,
     /// The filter up to which each question was looked into, where that came to nothing new.
     looked: Mutex<HashMap<RecordId, RecordId>>,
 }

@@ -104,7 +104,7 @@ fn bare(rounds: usize) -> Result<Bare> {
 }
 
 /// How long it takes to make 4 KiB durable.
-fn durable_write_ms(rounds: usize) -> Result<f64> {
+pub(super) fn durable_write_ms(rounds: usize) -> Result<f64> {
     let dir = tempfile::tempdir()?;
     let mut file = File::create(dir.path().join("sync"))?;
     let mut taken = Vec::new();
@@ -125,7 +125,8 @@ fn body() -> Vec<u8> {
     e.into_writer()
 }
 
-fn header(name: &AgencyId) -> Header {
+/// A header as records have it.
+pub(super) fn header(name: &AgencyId) -> Header {
     Header {
         key: KeyId([0; 16]),
         author: name.clone(),
@@ -140,7 +141,8 @@ fn header(name: &AgencyId) -> Header {
     }
 }
 
-fn outer(name: &AgencyId) -> Outer {
+/// The outside of a parcel.
+pub(super) fn outer(name: &AgencyId) -> Outer {
     Outer {
         suite: 0,
         sender: name.clone(),

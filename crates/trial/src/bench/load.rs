@@ -66,13 +66,13 @@ pub(crate) async fn submit(socket: &Path, blocks: Vec<Bytes>, count: usize) -> R
 
 /// Shares one report.
 pub(crate) async fn share_one(socket: &Path, number: usize, to: &[&str]) -> Result<String> {
-    let answer = post(socket, "/api/v1/records", envelope(number, to)).await?;
+    let answer = post(socket, "/api/v1/records", "application/json", envelope(number, to)).await?;
     Ok(answer["records"][0]["id"].as_str().context("no id")?.to_owned())
 }
 
-async fn post(socket: &Path, path: &str, body: String) -> Result<Value> {
-    let kind = Some("application/json");
-    let answer = local_client::request(socket, Method::POST, path, kind, Body::from(body)).await?;
+/// Hands the node something.
+pub(crate) async fn post(socket: &Path, path: &str, kind: &str, body: String) -> Result<Value> {
+    let answer = local_client::request(socket, Method::POST, path, Some(kind), Body::from(body)).await?;
     let status = answer.status;
     let bytes = answer.bytes(ANSWER_BYTES_MAX).await?;
     ensure!(status.is_success(), "{path}: {status} {}", String::from_utf8_lossy(&bytes));

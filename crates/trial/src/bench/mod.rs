@@ -5,7 +5,9 @@ mod desk;
 mod flow;
 mod ledger;
 mod load;
+mod matching;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -26,6 +28,15 @@ pub(crate) struct Args {
     /// Only figures whose name begins so
     #[arg(long)]
     only: Option<String>,
+    /// The Python that has openmined-psi, for `matching`
+    #[arg(long)]
+    psi_python: Option<PathBuf>,
+    /// The program that measures openmined-psi, for `matching`
+    #[arg(long)]
+    psi_program: Option<PathBuf>,
+    /// Why there is no such Python
+    #[arg(long)]
+    psi_missing: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -34,6 +45,8 @@ enum Part {
     Exchange,
     /// Pages, searches, policy decisions, and what the desk costs the exchange
     Desk,
+    /// Private matching: its cryptography, its filters, and a question to thirty partners
+    Matching,
 }
 
 /// How much work each measurement does.
@@ -69,10 +82,31 @@ impl Figures {
 
     /// One figure.
     pub(crate) fn put(&self, name: &str, value: f64, unit: &str) {
+        self.show(name, Some(value), unit, None);
+    }
+
+    /// One figure with what has to be known of it.
+    pub(crate) fn put_noted(&self, name: &str, value: f64, unit: &str, note: &str) {
+        self.show(name, Some(value), unit, Some(note));
+    }
+
+    /// A figure that cannot be had here, and why.
+    pub(crate) fn lacks(&self, name: &str, unit: &str, why: &str) {
+        self.show(name, None, unit, Some(why));
+    }
+
+    fn show(&self, name: &str, value: Option<f64>, unit: &str, note: Option<&str>) {
+        let value = value.map(rounded);
         if self.json {
-            println!("{}", json!({"name": name, "value": rounded(value), "unit": unit, "quick": self.quick}));
+            let mut line = json!({"name": name, "value": value, "unit": unit, "quick": self.quick});
+            if let Some(note) = note {
+                line["note"] = json!(note);
+            }
+            println!("{line}");
         } else {
-            println!("{name:<38} {:>14} {unit}", rounded(value));
+            let value = value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+            let line = format!("{name:<38} {value:>14} {unit:<12} {}", note.unwrap_or_default());
+            println!("{}", line.trim_end());
         }
     }
 
@@ -106,6 +140,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             ledger::measure(&figures, size)?;
         }
         Part::Desk => desk::measure(&figures, size)?,
+        Part::Matching => {
+            let missing = args.psi_missing.as_deref().unwrap_or("no Python with it was given");
+            let psi = args.psi_python.as_deref().zip(args.psi_program.as_deref()).ok_or(missing);
+            matching::measure(&figures, args.quick, psi)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

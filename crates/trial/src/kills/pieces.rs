@@ -391,7 +391,7 @@ mod tests {
         // An index that keeps words in order leaves out what two of them have in common.
         fs::write(dir.path().join("inner/index"), [&b"\0\x01"[..], &one.as_bytes()[3..], b"\xff"].concat()).unwrap();
         // What was overwritten only in part is found; what has the sign by chance is not.
-        fs::write(dir.path().join("torn"), [two[..two.len() - TAIL + SURE].as_bytes(), &[0; TAIL]].concat()).unwrap();
+        fs::write(dir.path().join("torn"), [&two.as_bytes()[..two.len() - TAIL + SURE], &[0; TAIL]].concat()).unwrap();
         fs::write(dir.path().join("chance"), [SIGN, b"abc\xc9HH\x8b\xef\xc5\x08"].concat()).unwrap();
         fs::write(dir.path().join("end"), SIGN).unwrap();
         let mut found = HashMap::new();
