@@ -530,7 +530,8 @@ fn what_was_committed_survives_a_kill() {
         assert!(lists.secret_if_there(1).unwrap().is_some());
         assert_eq!(lists.tags(&question(told)).unwrap(), [(7, [7; 24])]);
         let (partner, officer) = (agency("my-police"), officer("k-07"));
-        assert!(lists.spent(&partner, &officer, "p", 0).unwrap() >= told / 100);
+        // Each earlier kill may have come between entries and what is spent after them.
+        assert!(lists.spent(&partner, &officer, "p", 0).unwrap() + kill as u64 >= told / 100);
     }
     assert!(told >= 300);
 }
