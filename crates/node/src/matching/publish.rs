@@ -322,7 +322,12 @@ async fn take_off_expired(node: &Arc<Node>) -> Result<(), Fault> {
 async fn erase_past(node: &Arc<Node>) -> Result<(), Fault> {
     let past_s = clock::now_s().saturating_sub(grace_s(node));
     let first_kept = epoch_of(node, past_s);
-    let erased = with_lists(node, move |lists| lists.erase_before(first_kept)).await?;
+    // Once an epoch the file is written anew, so that no page keeps what was erased from another.
+    let erased = with_lists(node, move |lists| match lists.erase_before(first_kept)? {
+        0 => Ok(0),
+        erased => lists.compact().map(|()| erased),
+    });
+    let erased = erased.await?;
     if erased > 0 {
         tracing::info!(epochs = erased, "the secrets of past epochs are erased");
     }

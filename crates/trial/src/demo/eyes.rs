@@ -24,7 +24,8 @@ const NAMED: &str = "d3-night";
 /// Those who oversee, among the others at the same agency, one for each role: they know of every act, and so of ids, and never of content.
 const OVERSEES: &str = "auditor";
 /// The views of a node.
-const VIEWS: [&str; 13] = [
+const VIEWS: [&str; 14] = [
+    "matching",
     "inbox",
     "track",
     "refused",
@@ -141,6 +142,8 @@ impl Stage {
         let with = |values: &[&str]| -> Vec<String> {
             let (before, rest) = template.split_once('{').unwrap_or((template, ""));
             let after = rest.split_once('}').map_or("", |(_, after)| after);
+            // What stands behind the id is a place in what it names.
+            let after = after.split_once('{').map_or(after.to_owned(), |(between, _)| format!("{between}0"));
             values.iter().map(|value| format!("{before}{value}{after}")).collect()
         };
         Ok(match template {
@@ -164,6 +167,11 @@ impl Stage {
                 let size = demo.node(RU).cli(&["status"])?["leaves"].as_u64().context("no leaves")?;
                 let leaves: Vec<String> = (size.saturating_sub(LEAVES)..size).map(|leaf| leaf.to_string()).collect();
                 with(&leaves.iter().map(String::as_str).collect::<Vec<_>>())
+            }
+            path if path.contains("{handle}") => with(&["0", "1"]),
+            path if path.contains("/disclosure") => {
+                let asked = with(&[&canary.record, NOBODYS]);
+                asked.iter().map(|path| format!("{path}?order=EXERCISE")).collect()
             }
             path if path.contains("{id}") => with(&[&canary.record, &canary.attachment, &canary.common, NOBODYS]),
             path if path.contains('{') => {

@@ -69,7 +69,7 @@ fn ask(demo: &Demo, to: &[&str], what: &[&str]) -> Result<Value> {
     let to = to.join(",");
     let head = ["match", "ask", "--to", &to, "--purpose", "EXERCISE border check", "--case", "EXERCISE 7"];
     let tail = ["--basis", "EXERCISE treaty, article 3", "--wait", WAIT];
-    demo.node(VN).cli(&[&head, &tail, what].concat())
+    demo.node(VN).cli(&[head.as_slice(), tail.as_slice(), what].concat())
 }
 
 /// The state of the question to each agency about one subject.
