@@ -118,6 +118,9 @@ pub(crate) async fn take_in(
 fn read(text: &[u8]) -> Result<(Vec<Line>, Taken), NotShared> {
     let lines: Vec<_> = text.split(|byte| *byte == b'\n').enumerate().collect();
     let lines: Vec<_> = lines.into_iter().filter(|(_, line)| !line.trim_ascii().is_empty()).collect();
+    if lines.is_empty() {
+        return Err(NotShared::new("malformed", "one entry stands on each line, and there is no line"));
+    }
     if lines.len() > LINES_MAX {
         let detail = format!("at most {LINES_MAX} lines are taken at once; hand in the rest after these");
         return Err(NotShared::new("too-many-lines", detail));
@@ -254,7 +257,8 @@ mod tests {
     }
 
     #[test]
-    fn too_many_lines_are_refused_together() {
+    fn too_many_lines_are_refused_together_and_so_are_none() {
+        assert_eq!(read(b" \n\n").err().map(|no| no.reason), Some("malformed"));
         let text = "{}\n".repeat(LINES_MAX + 1);
         assert_eq!(read(text.as_bytes()).err().map(|no| no.reason), Some("too-many-lines"));
     }
