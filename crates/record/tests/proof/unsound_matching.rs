@@ -171,10 +171,11 @@ fn asks() {
         assert_eq!(changed.fault().is_none(), taken, "{:?}", changed.fault());
     };
     check(true, &|a| (a.by, a.watch_until) = (None, None));
-    let texts: [(&dyn Fn(&mut MatchAsk) -> &mut String, usize); 3] = [
-        (&|a| &mut a.purpose, PURPOSE_BYTES_MAX),
-        (&|a| &mut a.case, CASE_BYTES_MAX),
-        (&|a| &mut a.basis, BASIS_BYTES_MAX),
+    type Field = fn(&mut MatchAsk) -> &mut String;
+    let texts: [(Field, usize); 3] = [
+        (|a| &mut a.purpose, PURPOSE_BYTES_MAX),
+        (|a| &mut a.case, CASE_BYTES_MAX),
+        (|a| &mut a.basis, BASIS_BYTES_MAX),
     ];
     for (field, bytes_max) in texts {
         check(false, &|a| field(a).clear());
