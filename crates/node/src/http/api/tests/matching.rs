@@ -77,6 +77,12 @@ fn stands_in_files(node: &Running, what: &[u8]) -> bool {
     look(node.dir.path(), what)
 }
 
+/// How many tags of a question a node keeps.
+fn tags_kept(node: &Running, question: &Value) -> usize {
+    let lists = mufakat_store::lists::Lists::open(&node.dir.path().join("node").join(crate::matching::LISTS)).unwrap();
+    lists.tags(&question["question"].as_str().unwrap().parse().unwrap()).unwrap().len()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partner_is_asked_and_learns_nothing_but_that() {
     let (vn, ru) = matching().await;
@@ -113,6 +119,8 @@ async fn a_partner_is_asked_and_learns_nothing_but_that() {
     assert_eq!(said, (&json!(1), &json!("exact"), &json!("stolen"), &json!("GREEN")));
     let names = of("name");
     assert_eq!((&names["state"], &names["hits"][0]["category"]), (&json!("hit"), &json!("wanted")), "{settled:?}");
+    // Nobody watches it: what was worked out is not kept.
+    assert_eq!(tags_kept(&vn, passports), 0);
     // The holder finds its entry by the number.
     let entry = ru.get(&format!("/api/v1/matching/entries/{}", found["handle"])).await.1;
     assert_eq!((&entry["value"], &entry["category"]), (&json!("VNM:C7654321"), &json!("stolen")), "{entry}");
@@ -173,7 +181,8 @@ async fn a_watch_sees_what_is_listed_later_and_what_is_taken_off() {
     let (status, asked_for) = vn.post("/api/v1/matching/asks", &body).await;
     assert_eq!(status, StatusCode::CREATED, "{asked_for}");
     let id = asked_for["id"].as_str().unwrap().to_owned();
-    questions(&vn, &id, |question| question["state"] == "miss").await;
+    let watched = questions(&vn, &id, |question| question["state"] == "miss").await.remove(0);
+    assert_eq!(tags_kept(&vn, &watched), 1);
     let gone = asked(&vn, body).await;
     let path = format!("/api/v1/views/matching?facet=row:ask&facet=ask:{gone}");
     vn.until(&path, |page| page["rows"][0]["body"]["ended_ms"].is_u64()).await;
@@ -192,6 +201,7 @@ async fn a_watch_sees_what_is_listed_later_and_what_is_taken_off() {
     // A watch that is ended sees nothing more.
     let end = format!("/api/v1/matching/asks/{id}/end");
     assert_eq!(vn.tell(ANALYST, &end, Value::Null).await, done());
+    assert_eq!(tags_kept(&vn, &watched), 0);
     assert_eq!(vn.tell(ANALYST, &end, Value::Null).await, refused(422, "not-watched"));
     list(&ru, &[json!({ "subject": "passport", "value": "VNM:C0000002" })]).await;
     filters(&vn, "passport", 4).await;
