@@ -108,7 +108,7 @@ pub(super) async fn alarms(client: &Client, rows: &RowsArgs, output: Output) -> 
 }
 
 fn alarm_words(page: &Value) -> String {
-    let mut table = Table::new(&["at", "partner", "budget", "asked", "may ask"]);
+    let mut table = Table::new(&["at", "partner", "budget", "asked before", "may ask"]);
     for row in rows_of(page) {
         let body = &row["body"];
         table.row([
@@ -160,6 +160,6 @@ mod tests {
     fn alarms_are_a_table() {
         let row = json!({ "time_ms": 0, "body": { "partner": "ru-police", "mark": "near", "used": 16_000, "limit": 20_000 } });
         let text = alarm_words(&json!({ "rows": [row] }));
-        assert!(text.contains("1970-01-01T00:00:00Z  ru-police  near    16000  20000"), "{text}");
+        assert!(text.contains("1970-01-01T00:00:00Z  ru-police  near    16000         20000"), "{text}");
     }
 }

@@ -210,6 +210,11 @@ impl Told {
         format!("{}, {} refused", counts.collect::<Vec<_>>().join(", "), HumanCount(self.refused))
     }
 
+    /// How many lines take off what is not listed.
+    fn not_listed(&self) -> u64 {
+        self.lines.saturating_sub(self.counts.iter().sum::<u64>() + self.refused)
+    }
+
     fn finish(mut self, report: Option<&Path>) -> anyhow::Result<()> {
         if let Some(report) = &mut self.report {
             report.flush().context("the report cannot be written")?;
@@ -218,11 +223,15 @@ impl Told {
         let (seconds, [new, changed, same, removed]) = (self.began.elapsed().as_secs_f64(), self.counts);
         let answer = json!({
             "lines": self.lines, "new": new, "changed": changed, "same": same, "removed": removed, "refused": self.refused,
-            "refusals": self.kept, "seconds": seconds,
+            "not_listed": self.not_listed(), "refusals": self.kept, "seconds": seconds,
         });
         self.output.show(&answer, || {
             let lines = if self.lines == 1 { "line" } else { "lines" };
             let mut text = format!("{} {lines} in {seconds:.1} s: {}\n", HumanCount(self.lines), self.so_far());
+            if self.not_listed() > 0 {
+                let lines = counted(self.not_listed(), "line takes", "lines take");
+                text.push_str(&format!("{lines} off what was not listed\n"));
+            }
             match report.filter(|_| self.refused > 0) {
                 Some(report) => {
                     text.push_str(&format!("every refused line stands in {}\n", clean(&report.display().to_string())))
@@ -296,6 +305,8 @@ mod tests {
         let answer = json!({ "new": lines.len() - refusals.len() - removed, "changed": 0, "same": 0, "removed": removed,
             "refused": refusals.len(), "refusals": refusals });
         fake.requests.push(lines);
+        let answer =
+            if status.is_success() { answer } else { json!({ "status": status.as_u16(), "reason": "EXERCISE" }) };
         (status, axum::Json(answer))
     }
 
@@ -389,6 +400,18 @@ mod tests {
         let many = format!("subject,value\n{}", "imo,9074729\n".repeat(BATCH_LINES_MAX + 1));
         let error = node.import(&many, &[]).await.unwrap_err();
         assert!(error.to_string().starts_with("broken off, 5,000 new, 0 changed"), "{error}");
+    }
+
+    #[test]
+    fn every_line_is_accounted_for() {
+        let args = Args::parse_from(["mufakat", "match", "list", "import", "x"]);
+        let Command::Match(Match::List(MatchList::Import(args))) = args.command else { panic!("another command") };
+        let mut told = Told::new(None, &args, Output::new(true)).unwrap();
+        told.lines = 9;
+        told.taken(&json!({ "new": 2, "changed": 1, "same": 1, "removed": 2 }));
+        told.refusal(3, "malformed", "EXERCISE").unwrap();
+        assert_eq!(told.so_far(), "2 new, 1 changed, 1 same, 2 removed, 1 refused");
+        assert_eq!(told.not_listed(), 2);
     }
 
     #[tokio::test]
