@@ -11,7 +11,7 @@ use mufakat_record::kinds::match_answer::{MatchAnswer, Outcome};
 use mufakat_record::kinds::match_list::{Mark, MatchAlarm};
 use mufakat_record::kinds::match_question::MatchQuestion;
 use mufakat_record::{
-    AgencyId, Handling, Header, Reason, RecordId, Reference, Relation, SigningKey, Tlp, Verified, sha256,
+    AgencyId, Digest, Handling, Header, Reason, RecordId, Reference, Relation, SigningKey, Tlp, Verified, sha256,
 };
 use mufakat_store::{Page, Queries, Reader};
 use mufakat_views::Row;
@@ -79,6 +79,8 @@ struct Sound {
     body: MatchQuestion,
     subject: String,
     epoch: u32,
+    /// The public half of the key that it names.
+    public: Digest,
 }
 
 /// Whether a question may be answered: its key, its commitment, the budget and the gate.
@@ -119,7 +121,7 @@ async fn sound(node: &Arc<Node>, row: &Row, asked: &Asked) -> Result<Result<Soun
     if let Some(mark) = budget.mark(size) {
         alarm(node, &budget, mark, id).await?;
     }
-    Ok(Ok(Sound { body, subject: key.subject.to_string(), epoch: key.epoch }))
+    Ok(Ok(Sound { body, subject: key.subject.to_string(), epoch: key.epoch, public: key.key }))
 }
 
 /// Whether the partner asked with this commitment before. An honest asker never does: each question has a salt of its own.
@@ -155,20 +157,33 @@ async fn evaluate(node: &Arc<Node>, sound: Sound, partner: &AgencyId) -> Result<
     let Some(secret) = secret else { return Ok(Err("key-over")) };
     let partner = partner.clone();
     blocking(move || {
-        let key = EpochSecret::from_bytes(*secret).key(&partner, &sound.subject, epoch);
-        let key = key.map_err(|fault| fault.reason())?;
-        let (elements, _) = sound.body.elements.as_chunks::<32>();
-        let question = question::Question {
-            elements: elements.to_vec(),
-            count: sound.body.count,
-            commitment: sound.body.commitment.0,
-        };
         let mut fresh = [0; 64];
         random(&mut fresh);
-        let answer = question::answer(&key, &question, &fresh).map_err(|fault| fault.reason())?;
-        Ok(Outcome::Evaluated { elements: answer.evaluated.concat(), proof: answer.proof })
+        evaluate_under(&EpochSecret::from_bytes(*secret), &sound, &partner, &fresh)
     })
     .await
+}
+
+fn evaluate_under(
+    secret: &EpochSecret,
+    sound: &Sound,
+    partner: &AgencyId,
+    fresh: &[u8; 64],
+) -> Result<Outcome, &'static str> {
+    let key = secret.key(partner, &sound.subject, sound.epoch).map_err(|fault| fault.reason())?;
+    // The secret was lost with the file, and the epoch has another one: what it evaluates has no proof under the key that the
+    // question names, and the asker would take it for a lie.
+    if *key.public().as_bytes() != sound.public.0 {
+        return Err("key-over");
+    }
+    let (elements, _) = sound.body.elements.as_chunks::<32>();
+    let question = question::Question {
+        elements: elements.to_vec(),
+        count: sound.body.count,
+        commitment: sound.body.commitment.0,
+    };
+    let answer = question::answer(&key, &question, fresh).map_err(|fault| fault.reason())?;
+    Ok(Outcome::Evaluated { elements: answer.evaluated.concat(), proof: answer.proof })
 }
 
 /// Puts on record that a budget has come to a mark: once for each mark, budget and day.
@@ -206,4 +221,31 @@ async fn say(
     };
     let outcome = share::submit_signed(node, compose).await?.into_iter().next();
     Ok(outcome.unwrap_or_else(|| Err(Reason::Malformed.into())).map(drop))
+}
+
+#[cfg(test)]
+mod tests {
+    use mufakat_matching::question::{Secret, ask};
+    use mufakat_record::kinds::request::By;
+
+    use super::*;
+
+    #[test]
+    fn a_key_whose_secret_was_lost_is_over() {
+        let (partner, epoch): (AgencyId, _) = ("vn-police".parse().unwrap(), 690);
+        let (kept, lost) = (EpochSecret::from_bytes([1; 32]), EpochSecret::from_bytes([2; 32]));
+        let made = ask(&Secret::from_bytes([3; 32]), &["EXERCISE"]).unwrap();
+        let body = MatchQuestion {
+            by: By::default(),
+            case: Digest([4; 32]),
+            basis: "EXERCISE law".to_owned(),
+            count: made.count,
+            commitment: Digest(made.commitment),
+            elements: made.elements.concat(),
+        };
+        let public = Digest(*kept.key(&partner, "passport", epoch).unwrap().public().as_bytes());
+        let sound = Sound { body, subject: "passport".to_owned(), epoch, public };
+        assert!(matches!(evaluate_under(&kept, &sound, &partner, &[5; 64]), Ok(Outcome::Evaluated { .. })));
+        assert_eq!(evaluate_under(&lost, &sound, &partner, &[5; 64]), Err("key-over"));
+    }
 }

@@ -18,7 +18,7 @@ use mufakat_record::kinds::match_key::MatchKey;
 use mufakat_record::matching::{Category, Label, Subject};
 use mufakat_record::{AgencyId, Digest, Handling, Header, RecordId, Reference, Relation, SigningKey, Tlp, sha256};
 use mufakat_store::lists::{Entry, Published};
-use mufakat_views::matching::{FILTER_MEDIA_TYPE, Key, current};
+use mufakat_views::matching::{FILTER_MEDIA_TYPE, Key};
 
 use super::{blocking, find_row, on_all_cores, random, subject, with_lists};
 use crate::node::Node;
@@ -107,7 +107,7 @@ async fn publish(node: &Arc<Node>, partner: &AgencyId, subject: Subject) -> Resu
     let (number, since) = match published {
         None => (0, None),
         Some(told) if told.through == last_change => return Ok(()),
-        Some(told) if clock::now_s() < told.at_s.saturating_add(node.config.matching.delta_s) => return Ok(()),
+        Some(told) if is_recent(told.at_s, node.config.matching.delta_s, clock::now_s()) => return Ok(()),
         Some(told) if told.number >= DELTAS_MAX => (0, None),
         Some(told) => (told.number + 1, Some(told.through)),
     };
@@ -129,6 +129,12 @@ async fn publish(node: &Arc<Node>, partner: &AgencyId, subject: Subject) -> Resu
     Ok(())
 }
 
+/// Whether it is too soon after one filter for the next. What was told in the future was told before the clock was set back, and
+/// keeps nothing waiting.
+fn is_recent(told_s: u64, delta_s: u64, now_s: u64) -> bool {
+    (told_s..told_s.saturating_add(delta_s)).contains(&now_s)
+}
+
 async fn note(node: &Arc<Node>, partner: &AgencyId, subject: Subject, told: Published) -> Result<(), Fault> {
     let (to, name) = (partner.clone(), subject.to_string());
     with_lists(node, move |lists| lists.note_published(&to, &name, &told)).await
@@ -139,16 +145,14 @@ async fn note(node: &Arc<Node>, partner: &AgencyId, subject: Subject, told: Publ
 async fn key(node: &Arc<Node>, partner: &AgencyId, subject: Subject) -> Result<Option<(RecordId, Key)>, Fault> {
     let now_s = clock::now_s();
     let epoch = epoch_of(node, now_s);
-    let place = current("given", partner, subject);
-    let found = node.read(move |reader| find_row(reader, &[("current", &place)], Key::of)).await?;
     let (to, name) = (partner.clone(), subject.to_string());
     let secret = with_lists(node, move |lists| lists.secret(epoch, &mut random)).await?;
     let secret = blocking(move || EpochSecret::from_bytes(*secret).key(&to, &name, epoch));
     let secret = secret.await?.map_err(|fault| Fault::Store(format!("a key of matching: {fault}")))?;
     let public = *secret.public().as_bytes();
     // Another public half of the same epoch: the secrets were lost with the file, so another key takes its place.
-    if let Some((row, key)) = found.filter(|(_, key)| key.epoch == epoch && key.key.0 == public) {
-        return Ok(Some((row.record, key)));
+    if let Some(found) = given(node, partner, subject, epoch, public).await? {
+        return Ok(Some(found));
     }
     let from = u64::from(epoch) * epoch_s(node);
     let until = from + epoch_s(node) + grace_s(node);
@@ -163,9 +167,23 @@ async fn key(node: &Arc<Node>, partner: &AgencyId, subject: Subject) -> Result<O
         tracing::warn!(%partner, %subject, reason = no.reason, "a key of matching was not put on record");
         return Ok(None);
     }
-    let place = current("given", partner, subject);
-    let found = node.read(move |reader| find_row(reader, &[("current", &place)], Key::of)).await?;
-    Ok(found.filter(|(_, key)| key.key.0 == public).map(|(row, key)| (row.record, key)))
+    given(node, partner, subject, epoch, public).await
+}
+
+/// A key that was given to a partner. When the clock came to another epoch and was set back it is not the latest one.
+async fn given(
+    node: &Arc<Node>,
+    partner: &AgencyId,
+    subject: Subject,
+    epoch: u32,
+    public: [u8; 32],
+) -> Result<Option<(RecordId, Key)>, Fault> {
+    let partner = partner.clone();
+    let found = node.read(move |reader| {
+        let facets = [("partner", partner.as_str()), ("side", "given"), ("subject", subject.name())];
+        find_row(reader, &facets, |row| Key::of(row).filter(|key| key.epoch == epoch && key.key.0 == public))
+    });
+    Ok(found.await?.map(|(row, key)| (row.record, key)))
 }
 
 /// By what the same is not put on record twice.
@@ -337,6 +355,13 @@ async fn erase_past(node: &Arc<Node>) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_no_filter_waiting() {
+        for (now_s, waits) in [(999, false), (1_000, true), (1_059, true), (1_060, false)] {
+            assert_eq!(is_recent(1_000, 60, now_s), waits, "{now_s}");
+        }
+    }
 
     #[test]
     fn who_is_listed_counts_before_who_is_not_any_more() {
