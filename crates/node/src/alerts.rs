@@ -65,8 +65,9 @@ async fn ask(node: &Arc<Node>, row: &Row, since: u64) -> Result<u64, Fault> {
     }
 }
 
-/// Whoever saved a search, as he or she may search now; nobody who can no longer sign in.
-fn owner(node: &Node, by: Option<OfficerId>) -> Option<Caller> {
+/// Whoever has something done for himself or herself, such as a saved search or a watch, as he or she may act now; nobody who can no
+/// longer sign in.
+pub(crate) fn owner(node: &Node, by: Option<OfficerId>) -> Option<Caller> {
     let Some(by) = by else { return Some(Caller::operator()) };
     let officer = node.desk.officer(&by).filter(|officer| officer.active)?;
     Some(Caller {

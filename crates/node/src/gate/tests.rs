@@ -640,6 +640,7 @@ fn under_a_locked_policy_only_the_operator_acts() {
     let analyst = Case { caller: officer(Role::Analyst), ..Case::default() };
     assert_eq!(analyst.decide_under(&locked, Action::Read).rule, "policy-unreadable");
     assert!(Case::default().decide_under(&locked, Action::Read).allow);
+    assert_eq!(Case::default().decide_under(&locked, Action::Answer).rule, "policy-unreadable-answer");
     assert_ne!(locked.hash(), Policies::default_set().hash());
 }
 

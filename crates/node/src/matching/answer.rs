@@ -29,23 +29,34 @@ use crate::writer::Fault;
 /// How many questions are taken up at once.
 const QUESTIONS_MAX: usize = 32;
 
-/// Answers every question that waits. A question that cannot be answered for a reason of this node's own waits on.
+/// Answers every question that waits, each once in a look. One that cannot be answered for a reason of this node's own, or because
+/// its partner is not in the register, waits on and keeps no other waiting.
 pub(super) async fn answer_all(node: &Arc<Node>) -> Result<(), Fault> {
+    let mut after: Option<Vec<u8>> = None;
     loop {
-        let rows = node.read(|reader| {
+        let from = after.take();
+        let rows = node.read(move |reader| {
             let facets = [("row", Asked::ROW), ("state", "open")];
-            let (limit, newest_first, classes) = (QUESTIONS_MAX, false, None);
-            reader.view_page(&Page { view: NAME, after: None, limit, facets: &facets, newest_first, classes })
+            let (after, limit, newest_first, classes) = (from.as_deref(), QUESTIONS_MAX, false, None);
+            reader.view_page(&Page { view: NAME, after, limit, facets: &facets, newest_first, classes })
         });
         let rows = rows.await?;
-        let full = rows.len() == QUESTIONS_MAX;
-        for row in rows {
-            if let Some(asked) = Asked::of(&row) {
-                answer(node, &row, asked).await?;
+        for row in &rows {
+            let Some(asked) = Asked::of(row) else { continue };
+            if node.directory().chain().member(&asked.partner).is_none() {
+                continue;
+            }
+            match answer(node, row, asked).await {
+                Ok(()) => {}
+                Err(Fault::Stopping) => return Err(Fault::Stopping),
+                Err(fault) => {
+                    tracing::warn!(question = %row.record, %fault, "a question of matching is not answered yet")
+                }
             }
         }
-        if !full {
-            return Ok(());
+        match rows.last() {
+            Some(last) if rows.len() == QUESTIONS_MAX && !node.is_stopping() => after = Some(last.key.clone()),
+            _ => return Ok(()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Asking: from what an officer hands in to questions to partners.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use mufakat_exchange::{Directory, Submission};
@@ -11,7 +11,7 @@ use mufakat_record::kinds::match_question::MatchQuestion;
 use mufakat_record::kinds::match_result::Confidence;
 use mufakat_record::matching::Subject;
 use mufakat_record::{
-    AgencyId, Digest, Handling, Header, How, OfficerId, RecordId, Reference, Relation, SigningKey, Tlp, sha256,
+    AgencyId, Digest, Handling, Header, OfficerId, RecordId, Reference, Relation, SigningKey, Tlp, sha256,
 };
 use mufakat_store::Queries;
 use mufakat_views::matching::{Ask, Key, current};
@@ -83,26 +83,29 @@ pub(crate) struct Unasked {
     pub(crate) reason: &'static str,
 }
 
-/// The inputs of one subject, in the order in which the items give them, with the item and the confidence of each.
+/// The inputs of one subject, in the order in which the items give them, with the items of each and how sure a hit on these is.
 pub(super) struct Inputs {
     pub(super) bytes: Vec<Vec<u8>>,
-    pub(super) of: Vec<(u32, Confidence)>,
+    pub(super) of: Vec<Vec<(u32, Confidence)>>,
 }
 
-/// The inputs of an ask by subject. One that two items have in common is asked once, for the first of them.
+/// The inputs of an ask by subject. One that several items have in common is asked once, for all of them.
 pub(super) fn inputs(items: &[Item]) -> Result<BTreeMap<Subject, Inputs>, NotShared> {
     let mut subjects: BTreeMap<Subject, Inputs> = BTreeMap::new();
-    let mut seen = BTreeSet::new();
+    let mut seen: HashMap<Vec<u8>, usize> = HashMap::new();
     for (number, item) in (0_u32..).zip(items) {
         let asked = subject::asked(item)
             .map_err(|no| NotShared::new(no.reason, format!("`items[{number}]`, {}: {}", item.subject, no.detail)))?;
         for (input, confidence) in asked {
-            if seen.insert(input.clone()) {
-                let inputs = subjects.entry(item.subject);
-                let inputs = inputs.or_insert_with(|| Inputs { bytes: Vec::new(), of: Vec::new() });
-                inputs.bytes.push(input);
-                inputs.of.push((number, confidence));
-            }
+            let inputs = subjects.entry(item.subject);
+            let inputs = inputs.or_insert_with(|| Inputs { bytes: Vec::new(), of: Vec::new() });
+            // An input begins with its subject, so its place is among those of one subject.
+            let place = *seen.entry(input).or_insert_with_key(|input| {
+                inputs.bytes.push(input.clone());
+                inputs.of.push(Vec::new());
+                inputs.bytes.len() - 1
+            });
+            inputs.of[place].push((number, confidence));
         }
     }
     Ok(subjects)
@@ -126,9 +129,12 @@ pub(super) fn secret_of(ask: &[u8; 32], partner: &AgencyId, key: &RecordId, part
     Secret::from_bytes(sha256(&parts.concat()))
 }
 
-/// The salted hash of a case, as one partner sees it: two partners that compare theirs do not see that the case is one.
-pub(super) fn case_of(ask: &[u8; 32], partner: &AgencyId, case: &str) -> Digest {
-    let parts: [&[u8]; 5] = [ask, b"mufakat match case 1", partner.as_str().as_bytes(), b"\0", case.as_bytes()];
+/// The salted hash of a case, as one question has it: neither two partners nor one partner sees by it that two questions are of one
+/// case.
+pub(super) fn case_of(ask: &[u8; 32], partner: &AgencyId, key: &RecordId, part: u32, case: &str) -> Digest {
+    let part = part.to_be_bytes();
+    let parts: [&[u8]; 7] =
+        [ask, b"mufakat match case 1", &key.0, &part, partner.as_str().as_bytes(), b"\0", case.as_bytes()];
     Digest::of(&parts.concat())
 }
 
@@ -160,19 +166,30 @@ pub(crate) async fn ask(
         let detail = "none of these partners has told this agency of a list of what is asked about";
         return Ok(Err(NotShared::new("no-list", detail)));
     }
-    let counts = targets.iter().map(|(partner, subject, _)| (partner, &subjects[subject]));
-    if let Err(no) = budget::spend(node, ask.by.as_ref(), &ask.purpose, counts).await? {
-        return Ok(Err(no));
-    }
     let enumerable = subjects.keys().copied().filter(|subject| subject.is_enumerable()).collect();
-    let made = make_questions(ask.clone(), Arc::new(subjects), targets).await?;
-    let questions = match made {
+    let questions = match paid(node, &ask, subjects, targets).await? {
         Ok(questions) => questions,
         Err(no) => return Ok(Err(no)),
     };
     let count = questions.len();
     let sent = send(node, caller, Told::First(ask, by(caller)), questions).await?;
     Ok(sent.map(|id| Asked { id, questions: count, unasked, enumerable }))
+}
+
+/// The questions to these partners, which are charged to the budget of whoever asks when they can be made.
+pub(super) async fn paid(
+    node: &Arc<Node>,
+    ask: &MatchAsk,
+    subjects: BTreeMap<Subject, Inputs>,
+    targets: Vec<(AgencyId, Subject, RecordId)>,
+) -> Result<Result<Vec<Ready>, NotShared>, Fault> {
+    let subjects = Arc::new(subjects);
+    let questions = match make_questions(ask.clone(), Arc::clone(&subjects), targets.clone()).await? {
+        Ok(questions) => questions,
+        Err(no) => return Ok(Err(no)),
+    };
+    let counts = targets.iter().map(|(partner, subject, _)| (partner, &subjects[subject]));
+    Ok(budget::spend(node, ask.by.as_ref(), &ask.purpose, counts).await?.map(|()| questions))
 }
 
 /// Reads what was handed in.
@@ -204,16 +221,16 @@ fn composed(
     if ask.watch_until.is_some_and(|until| !(now_s..=now_s + WATCH_S_MAX).contains(&until)) {
         return Err(NotShared::new("malformed", "`watch_until` is within a year from now"));
     }
-    if !caller.purposes.is_empty() && !caller.purposes.contains(&ask.purpose) {
-        let detail = format!("this officer does not act for the purpose {}", ask.purpose);
-        return Err(NotShared::new("other-purpose", detail));
-    }
     let subjects = inputs(&ask.items)?;
     Ok((ask, subjects))
 }
 
-/// What the gate says of questions to these partners.
-fn refused(node: &Node, caller: &Caller, ask: &MatchAsk) -> Option<NotShared> {
+/// Why a caller may not ask this of these partners: for another purpose, or by the gate.
+pub(super) fn refused(node: &Node, caller: &Caller, ask: &MatchAsk) -> Option<NotShared> {
+    if !caller.purposes.is_empty() && !caller.purposes.contains(&ask.purpose) {
+        let detail = format!("this officer does not act for the purpose {}", ask.purpose);
+        return Some(NotShared::new("other-purpose", detail));
+    }
     let directory = node.directory();
     let handling = handling(&ask.purpose);
     let decision = node.gate.decide(&Request {
@@ -292,7 +309,7 @@ pub(super) async fn make_questions(
         let blind = |(partner, subject, key, number): &(AgencyId, Subject, RecordId, u32)| {
             let secret = secret_of(&ask.secret, partner, key, *number);
             let made = question::ask(&secret, part(&subjects[subject].bytes, *number));
-            let case = case_of(&ask.secret, partner, &ask.case);
+            let case = case_of(&ask.secret, partner, key, *number, &ask.case);
             made.map(|made| Ready { partner: partner.clone(), subject: *subject, key: *key, part: *number, made, case })
         };
         super::on_all_cores(&parts, blind)
@@ -318,7 +335,6 @@ pub(super) async fn send(
     questions: Vec<Ready>,
 ) -> Result<Result<RecordId, NotShared>, Fault> {
     let caller = caller.clone();
-    let first = matches!(told, Told::First(..));
     let again = match &told {
         Told::Again(id, ..) => Some(*id),
         Told::First(..) => None,
@@ -370,10 +386,7 @@ pub(super) async fn send(
             let record = share::sign(header, &MatchSent { questions: sent }, signer)?;
             records.push(Submission { record, key: None });
         }
-        let act = first.then(|| caller.act(How::Release, node.gate.hash()));
-        let leading = records.first().map(|first| first.record.id());
-        let decided = leading.zip(act.filter(|_| caller.officer.is_some()));
-        Ok(Together { decided, ..Together::of(records) })
+        Ok(Together::by(node, &caller, records))
     };
     let ids = together::submit(node, compose, |_| Ok(Ok(()))).await?;
     Ok(ids
@@ -417,4 +430,50 @@ pub(crate) async fn end(
 pub(super) async fn drop_tags(node: &Arc<Node>, ask: RecordId) -> Result<(), Fault> {
     let questions = super::look::questions_of(node, ask).await?;
     with_lists(node, move |lists| questions.iter().try_for_each(|question| lists.drop_tags(&question.question))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_items_have_in_common_is_asked_once_for_both() {
+        let item = |birth_year| Item {
+            subject: Subject::Name,
+            value: "EXERCISE Tran Van Ba".into(),
+            birth_year: Some(birth_year),
+        };
+        let subjects = inputs(&[item(1980), item(1981), item(1980)]).unwrap();
+        let Inputs { bytes, of } = &subjects[&Subject::Name];
+        let alone = inputs(&[item(1980)]).unwrap()[&Subject::Name].bytes.len();
+        assert!(bytes.len() > alone && bytes.len() < 2 * alone, "{} of {alone}", bytes.len());
+        assert_eq!(bytes.len(), of.len());
+        for number in 0..3 {
+            let own = of.iter().filter(|items| items.iter().any(|(item, _)| *item == number)).count();
+            assert_eq!(own, alone, "item {number}");
+        }
+    }
+
+    #[test]
+    fn nothing_hidden_is_the_same_in_two_questions() {
+        let (one, two): (AgencyId, AgencyId) = ("ru-police".parse().unwrap(), "th-police".parse().unwrap());
+        let (key, other) = (RecordId([1; 32]), RecordId([2; 32]));
+        let secrets = [
+            secret_of(&[7; 32], &one, &key, 0),
+            secret_of(&[7; 32], &two, &key, 0),
+            secret_of(&[7; 32], &one, &other, 0),
+            secret_of(&[7; 32], &one, &key, 1),
+        ];
+        let cases = [
+            case_of(&[7; 32], &one, &key, 0, "x"),
+            case_of(&[7; 32], &two, &key, 0, "x"),
+            case_of(&[7; 32], &one, &other, 0, "x"),
+            case_of(&[7; 32], &one, &key, 1, "x"),
+        ];
+        for first in 0..4 {
+            for second in first + 1..4 {
+                assert!(secrets[first] != secrets[second] && cases[first] != cases[second], "{first} {second}");
+            }
+        }
+    }
 }

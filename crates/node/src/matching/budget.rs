@@ -27,6 +27,9 @@ pub(crate) const LIMIT: u32 = 20_000;
 pub(crate) const WINDOW_DAYS: u32 = 10;
 /// From which part of a budget on people are told that it is nearly used, in percent.
 const NEAR_PERCENT: u64 = 80;
+/// For how long a question may have waited for its answer and still be looked for, in milliseconds: longer than a key
+/// of an epoch of 30 days is answered under.
+const WAITED_MS_MAX: u64 = 40 * DAY_MS;
 /// Milliseconds in a day.
 const DAY_MS: u64 = 86_400_000;
 /// Who asks at the node's socket, among officers in accounts.
@@ -114,11 +117,15 @@ fn used(reader: &Reader, partner: &AgencyId, since_ms: u64) -> Result<u64, mufak
         let page = Page { view: NAME, after: after.as_deref(), limit, facets: &facets, newest_first, classes };
         let rows = reader.view_page(&page)?;
         for row in &rows {
-            // Rows come newest first; only a clock that was set lets one be older than the next.
-            if row.time_ms < since_ms {
+            // Rows come in the order in which the questions came, the newest first, and the clock may have been set meanwhile.
+            // What counts is when they were answered.
+            if row.time_ms.saturating_add(WAITED_MS_MAX) < since_ms {
                 return Ok(used);
             }
-            used += Asked::of(row).map_or(0, |asked| u64::from(asked.size));
+            let Some(asked) = Asked::of(row) else { continue };
+            if asked.answered_ms.is_some_and(|answered_ms| answered_ms >= since_ms) {
+                used += u64::from(asked.size);
+            }
         }
         match rows.last() {
             Some(last) if rows.len() == ROWS_MAX => after = Some(last.key.clone()),

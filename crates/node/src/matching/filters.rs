@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use futures_util::TryStreamExt;
-use mufakat_matching::filter::Filter;
-use mufakat_record::{Digest, RecordId};
+use mufakat_matching::filter::{Class, Filter};
+use mufakat_record::Digest;
 use mufakat_views::matching as view;
 
 use super::{blocking, random};
@@ -16,24 +16,22 @@ use crate::writer::Fault;
 
 /// How many bytes of filters are kept in memory.
 const LOADED_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// The largest filter, in bytes: one of 2^24 identifiers.
-const FILTER_BYTES_MAX: u64 = 160 * 1024 * 1024;
 
-/// Filters in memory, by the attachment that each is.
+/// Filters in memory, by the hash that was compared and the class.
 #[derive(Default)]
 pub(super) struct Loaded {
-    filters: HashMap<RecordId, Arc<Filter>>,
+    filters: HashMap<(Digest, u32), Arc<Filter>>,
     bytes: usize,
 }
 
 impl Loaded {
-    fn keep(&mut self, attachment: RecordId, filter: &Arc<Filter>) {
+    fn keep(&mut self, name: (Digest, u32), filter: &Arc<Filter>) {
         let size = filter.as_bytes().len();
         if self.bytes + size > LOADED_BYTES_MAX {
             // Whatever is asked of next is read from the disk again.
             *self = Self::default();
         }
-        if size <= LOADED_BYTES_MAX && self.filters.insert(attachment, Arc::clone(filter)).is_none() {
+        if size <= LOADED_BYTES_MAX && self.filters.insert(name, Arc::clone(filter)).is_none() {
             self.bytes += size;
         }
     }
@@ -64,8 +62,10 @@ pub(super) async fn load(node: &Arc<Node>, told: &view::Filter) -> Result<Result
         Err(Unreadable::Damaged(_)) => return Ok(Err(Unusable::Unsound("filter-damaged"))),
         Err(Unreadable::Fault(fault)) => return Err(fault),
     };
+    // Before anything of it is read: nobody makes this node hold more than a filter of the class that was signed.
     let size = content.attachment.size;
-    if size > FILTER_BYTES_MAX {
+    let class = Class::all().find(|class| class.capacity() == told.class as usize);
+    if class.is_none_or(|class| class.bytes() as u64 != size) {
         return Ok(Err(Unusable::Unsound("wrong-size")));
     }
     let pieces = content.stream.try_fold(Vec::with_capacity(size as usize), |mut all, piece| async move {
@@ -82,13 +82,13 @@ pub(super) async fn load(node: &Arc<Node>, told: &view::Filter) -> Result<Result
         Ok(filter) => Arc::new(filter),
         Err(name) => return Ok(Err(Unusable::Unsound(name))),
     };
-    node.matching.loaded.lock().unwrap_or_else(PoisonError::into_inner).keep(told.attachment, &filter);
+    node.matching.loaded.lock().unwrap_or_else(PoisonError::into_inner).keep((digest, class), &filter);
     Ok(Ok(filter))
 }
 
 /// A filter that is in memory.
 fn loaded(node: &Node, told: &view::Filter) -> Option<Arc<Filter>> {
-    node.matching.loaded.lock().unwrap_or_else(PoisonError::into_inner).filters.get(&told.attachment).cloned()
+    node.matching.loaded.lock().unwrap_or_else(PoisonError::into_inner).filters.get(&(told.digest, told.class)).cloned()
 }
 
 /// A filter from its bytes, if it is what its holder signed.
@@ -106,7 +106,6 @@ fn check(bytes: Vec<u8>, digest: Digest, class: u32) -> Result<Filter, &'static 
 
 #[cfg(test)]
 mod tests {
-    use mufakat_matching::filter::Class;
     use mufakat_matching::tag::Tag;
 
     use super::*;
@@ -133,11 +132,11 @@ mod tests {
         let mut loaded = Loaded::default();
         let filter = Arc::new(filter());
         let size = filter.as_bytes().len();
-        loaded.keep(RecordId([1; 32]), &filter);
-        loaded.keep(RecordId([1; 32]), &filter);
+        loaded.keep((Digest([1; 32]), 1_000), &filter);
+        loaded.keep((Digest([1; 32]), 1_000), &filter);
         assert_eq!((loaded.bytes, loaded.filters.len()), (size, 1));
         loaded.bytes = LOADED_BYTES_MAX;
-        loaded.keep(RecordId([2; 32]), &filter);
+        loaded.keep((Digest([2; 32]), 1_000), &filter);
         assert_eq!((loaded.bytes, loaded.filters.len()), (size, 1));
     }
 }

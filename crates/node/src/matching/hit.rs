@@ -56,9 +56,9 @@ fn envelope(asked: &MatchAsk, row: &Question, hit: &Hit, what: &Item) -> Value {
                 "By private matching you list a {subject} that we asked about, under your number {number} as {category} \
                  ({}). What do you hold on it, and may we use it?", hit.confidence.name()
             ),
-            "offence": asked.case,
+            "offence": asked.purpose,
             "purpose": asked.purpose,
-            "link": format!("It came up in the case {}.", asked.case),
+            "link": "It came up in an inquiry of ours.",
             "necessity": "Only you can say what stands behind the entry.",
             "holding": format!("Your filter for private matching says so, under the number {number}."),
             "language": LANGUAGE,
@@ -125,6 +125,7 @@ mod tests {
                 key: id,
                 part: 0,
                 count: 1,
+                asked_ms: 0,
                 state: State::Hit,
                 answer: None,
                 answered_ms: None,

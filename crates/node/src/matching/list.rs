@@ -16,7 +16,7 @@ use crate::share::{self, NotShared};
 use crate::writer::Fault;
 
 /// How many entries are handed in at once.
-pub(crate) const LINES_MAX: usize = lists::ENTRIES_AT_ONCE_MAX;
+pub(crate) const LINES_MAX: usize = 10_000;
 
 /// An entry as it is handed in, one to a line.
 #[derive(Debug, Clone, Deserialize, ToSchema)]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
-use futures_util::{TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use mufakat_matching::filter::Filter;
 use mufakat_matching::question::{self, Question as Asked};
 use mufakat_matching::tag::Tag;
@@ -17,14 +17,14 @@ use mufakat_record::kinds::match_result::{Confidence, Hit, MatchResult};
 use mufakat_record::matching::Label;
 use mufakat_record::{RecordId, Reference, Relation, Verified};
 use mufakat_store::Queries;
-use mufakat_views::matching::{Key, Question, State};
+use mufakat_views::matching::{Ask, Key, Question, State};
 
 use super::ask::{first_of, inputs, part, read_ask, secret_of};
 use super::filters::{self, Unusable};
 use super::{blocking, each_row, find_row, with_lists};
 use crate::node::Node;
-use crate::share;
 use crate::writer::Fault;
+use crate::{clock, share};
 
 /// How many answers are looked into side by side.
 const TAKEN_AT_ONCE: usize = 8;
@@ -45,8 +45,15 @@ pub(super) async fn take_answers(node: &Arc<Node>) -> Result<(), Fault> {
         Ok(waiting)
     });
     // Side by side, so that what comes of them is made durable together.
-    let waiting = stream::iter(waiting.await?.into_iter().map(Ok));
-    waiting.try_for_each_concurrent(TAKEN_AT_ONCE, |question| async move { take(node, &question).await }).await
+    let waiting = stream::iter(waiting.await?);
+    waiting
+        .for_each_concurrent(TAKEN_AT_ONCE, |question| async move {
+            if let Err(fault) = take(node, &question).await {
+                tracing::warn!(question = %question.question, %fault, "an answer of matching is not looked into yet");
+            }
+        })
+        .await;
+    Ok(())
 }
 
 /// Every question of an ask.
@@ -155,70 +162,91 @@ pub(super) async fn look(node: &Arc<Node>, question: &Question, asked: &MatchAsk
     let key = node.read(move |reader| find_row(reader, &[("key", &key.to_string())], Key::of)).await?;
     let Some((_, key)) = key else { return Ok(()) };
     let Some(last) = key.filters.last().cloned() else { return Ok(()) };
-    let mut filters = Vec::with_capacity(key.filters.len());
-    for told in &key.filters {
-        match filters::load(node, told).await? {
-            Ok(filter) => filters.push(filter),
-            // The rest comes, and then it is looked up.
-            Err(Unusable::NotHere) => return keep(node, question, &tags).await,
-            Err(Unusable::Unsound(fault)) => {
-                tracing::warn!(partner = %question.partner, filter = %told.record, fault, "a filter of matching is not sound");
-                let found = Found { through: last.number, hits: Vec::new(), fault: Some(fault) };
-                return say(node, question, found).await;
-            }
-        }
-    }
-    let watched = asked.watch_until.is_some();
+    let watched = is_watched(node, question.ask).await?;
     if watched {
         keep(node, question, &tags).await?;
     }
-    let Tags { tags, kept } = tags;
-    let (asked, subject, first) = (asked.clone(), question.subject, first_of(question.part));
-    let found = blocking(move || {
-        let labels = labels(&filters, &tags);
-        let subjects = inputs(&asked.items).map_err(|no| no.reason)?;
-        let of = &subjects.get(&subject).ok_or("malformed")?.of;
-        hits(&labels, of.get(first..).unwrap_or_default())
-    });
-    let found = match found.await? {
+    let found = match labels(node, &key, &tags.tags).await? {
+        Ok(labels) => {
+            let (asked, subject, first) = (asked.clone(), question.subject, first_of(question.part));
+            blocking(move || {
+                let subjects = inputs(&asked.items).map_err(|no| no.reason)?;
+                let of = &subjects.get(&subject).ok_or("malformed")?.of;
+                hits(&labels, of.get(first..).unwrap_or_default())
+            })
+            .await?
+        }
+        // The rest comes, and then it is looked up; not longer than the holder answers under this key.
+        Err(Unusable::NotHere) if clock::now_s() < key.until => return keep(node, question, &tags).await,
+        Err(Unusable::NotHere) => Err("filter-missing"),
+        Err(Unusable::Unsound(fault)) => Err(fault),
+    };
+    let found = match found {
         Ok(hits) => Found { through: last.number, hits, fault: None },
-        Err(fault) => Found { through: last.number, hits: Vec::new(), fault: Some(fault) },
+        Err(fault) => {
+            tracing::warn!(partner = %question.partner, filter = %last.record, fault, "a filter of matching is not sound");
+            Found { through: last.number, hits: Vec::new(), fault: Some(fault) }
+        }
     };
     say(node, question, found).await?;
-    if !watched {
-        let id = question.question;
-        return if kept { with_lists(node, move |lists| lists.drop_tags(&id)).await } else { Ok(()) };
+    if watched {
+        has_looked(node, question, last.record);
+        return Ok(());
     }
+    let id = question.question;
+    if tags.kept { with_lists(node, move |lists| lists.drop_tags(&id)).await } else { Ok(()) }
+}
+
+/// Notes that a question was looked up in the filters up to this one, whatever came of it.
+pub(super) fn has_looked(node: &Node, question: &Question, filter: RecordId) {
     let mut looked = node.matching.looked.lock().unwrap_or_else(PoisonError::into_inner);
-    looked.insert(question.question, last.record);
-    Ok(())
+    looked.insert(question.question, filter);
 }
 
-/// What the newest filter that knows each tag says of it.
-fn labels(filters: &[Arc<Filter>], tags: &[Tag]) -> Vec<Option<u32>> {
-    let mut labels = vec![None; tags.len()];
-    for filter in filters.iter().rev() {
-        for (label, found) in labels.iter_mut().zip(filter.look_up_all(tags)) {
-            *label = label.or(found);
-        }
+/// Whether an ask is watched now. What its record says may be over, ended or deleted.
+async fn is_watched(node: &Arc<Node>, ask: RecordId) -> Result<bool, Fault> {
+    let facets = move |reader: &mufakat_store::Reader| {
+        find_row(reader, &[("ask", &ask.to_string()), ("watch", "open")], Ask::of)
+    };
+    let found = node.read(facets).await?;
+    Ok(found.is_some_and(|(_, row)| row.watch_until.is_some_and(|until| clock::now_s() < until)))
+}
+
+/// What the newest filter that knows each tag says of it. One filter is in memory at a time.
+async fn labels(node: &Arc<Node>, key: &Key, tags: &[Tag]) -> Result<Result<Vec<Option<u32>>, Unusable>, Fault> {
+    let (tags, mut labels) = (Arc::new(tags.to_vec()), vec![None; tags.len()]);
+    for told in key.filters.iter().rev() {
+        let filter = match filters::load(node, told).await? {
+            Ok(filter) => filter,
+            Err(unusable) => return Ok(Err(unusable)),
+        };
+        let (all, known) = (Arc::clone(&tags), labels);
+        labels = blocking(move || older(&filter, &all, known)).await?;
     }
-    labels
+    Ok(Ok(labels))
 }
 
-/// The items that are listed, each by the surest of its inputs. `of` says to which item each input belongs.
-fn hits(labels: &[Option<u32>], of: &[(u32, Confidence)]) -> Result<Vec<Hit>, &'static str> {
+/// The labels that newer filters gave, and of what they do not know those of this one.
+fn older(filter: &Filter, tags: &[Tag], labels: Vec<Option<u32>>) -> Vec<Option<u32>> {
+    labels.into_iter().zip(filter.look_up_all(tags)).map(|(known, found)| known.or(found)).collect()
+}
+
+/// The items that are listed, each by the surest of its inputs. `of` says to which items each input belongs.
+fn hits(labels: &[Option<u32>], of: &[Vec<(u32, Confidence)>]) -> Result<Vec<Hit>, &'static str> {
     let mut items: BTreeMap<u32, Hit> = BTreeMap::new();
-    for (bits, (item, confidence)) in labels.iter().zip(of) {
+    for (bits, items_of) in labels.iter().zip(of) {
         let Some(bits) = bits else { continue };
         match Label::from_bits(*bits) {
             Some(Label::Removed) => {}
             // Nobody who keeps to the protocol makes such a label, so nothing in this filter can be trusted.
             None => return Err("label-without-meaning"),
             Some(Label::Listed { .. }) => {
-                let hit = Hit { item: *item, confidence: *confidence, label: *bits };
-                let known = items.entry(*item).or_insert_with(|| hit.clone());
-                if hit.confidence < known.confidence {
-                    *known = hit;
+                for (item, confidence) in items_of {
+                    let hit = Hit { item: *item, confidence: *confidence, label: *bits };
+                    let known = items.entry(*item).or_insert_with(|| hit.clone());
+                    if hit.confidence < known.confidence {
+                        *known = hit;
+                    }
                 }
             }
         }
@@ -259,15 +287,20 @@ mod tests {
     #[test]
     fn the_surest_hit_of_an_item_counts() {
         use Confidence::{NameCoarse, NameFolded, NameSkeleton};
-        let of = [(0, NameCoarse), (0, NameFolded), (0, NameSkeleton), (1, NameCoarse), (2, NameFolded)];
+        let of =
+            [(0, NameCoarse), (0, NameFolded), (0, NameSkeleton), (1, NameCoarse), (2, NameFolded)].map(|of| vec![of]);
         let labels = [Some(listed(1)), Some(listed(2)), Some(listed(3)), None, Some(Label::Removed.to_bits())];
-        let hits = hits(&labels, &of).unwrap();
-        assert_eq!(hits, [Hit { item: 0, confidence: NameFolded, label: listed(2) }]);
+        let found = hits(&labels, &of).unwrap();
+        assert_eq!(found, [Hit { item: 0, confidence: NameFolded, label: listed(2) }]);
+        // What two items have in common is a hit on both.
+        let both = [vec![(0, NameCoarse), (1, NameFolded)]];
+        let items: Vec<_> = hits(&[Some(listed(1))], &both).unwrap().into_iter().map(|hit| hit.item).collect();
+        assert_eq!(items, [0, 1]);
     }
 
     #[test]
     fn a_label_without_meaning_says_nothing_of_anything() {
-        let of = [(0, Confidence::Exact), (1, Confidence::Exact)];
+        let of = [vec![(0, Confidence::Exact)], vec![(1, Confidence::Exact)]];
         assert_eq!(hits(&[Some(listed(1)), Some(u32::MAX)], &of), Err("label-without-meaning"));
     }
 
@@ -276,18 +309,18 @@ mod tests {
         use mufakat_matching::filter::Class;
         let tag = |byte: u8| Tag::of(&[byte; 64]);
         let build = |entries: &[(Tag, u32)]| {
-            Arc::new(Filter::build(Class::holding(9).unwrap(), entries, &mut super::super::random).unwrap())
+            Filter::build(Class::holding(9).unwrap(), entries, &mut super::super::random).unwrap()
         };
         let removed = Label::Removed.to_bits();
         let whole = build(&[(tag(1), listed(1)), (tag(2), listed(2))]);
         let delta = build(&[(tag(2), removed), (tag(3), listed(3))]);
         let again = build(&[(tag(2), listed(4))]);
         let tags = [1, 2, 3, 4].map(tag);
-        assert_eq!(labels(&[Arc::clone(&whole)], &tags), [Some(listed(1)), Some(listed(2)), None, None]);
-        assert_eq!(
-            labels(&[Arc::clone(&whole), Arc::clone(&delta)], &tags),
-            [Some(listed(1)), Some(removed), Some(listed(3)), None]
-        );
-        assert_eq!(labels(&[whole, delta, again], &tags)[1], Some(listed(4)));
+        let labels = |filters: &[&Filter]| {
+            filters.iter().rev().fold(vec![None; tags.len()], |known, filter| older(filter, &tags, known))
+        };
+        assert_eq!(labels(&[&whole]), [Some(listed(1)), Some(listed(2)), None, None]);
+        assert_eq!(labels(&[&whole, &delta]), [Some(listed(1)), Some(removed), Some(listed(3)), None]);
+        assert_eq!(labels(&[&whole, &delta, &again])[1], Some(listed(4)));
     }
 }

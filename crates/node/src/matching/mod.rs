@@ -22,7 +22,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mufakat_record::RecordId;
+use mufakat_record::matching::Subject;
+use mufakat_record::{AgencyId, RecordId};
 use mufakat_store::lists::Lists;
 use mufakat_store::{Page, Queries, Reader};
 use mufakat_views::Row;
@@ -48,6 +49,8 @@ pub(crate) struct State {
     loaded: Mutex<Loaded>,
     /// Held while a filter is read from the disk.
     loading: tokio::sync::Mutex<()>,
+    /// Lists as they were when a partner could not be told of them, and when that was.
+    unmade: Mutex<HashMap<(AgencyId, Subject), (u64, u64)>>,
     /// The filter up to which each question was looked into, where that came to nothing new.
     looked: Mutex<HashMap<RecordId, RecordId>>,
 }

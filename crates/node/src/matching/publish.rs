@@ -2,7 +2,7 @@
 //! what changed. Whoever has a budget is told; nobody else is.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -28,6 +28,8 @@ use crate::{chunks, clock};
 
 /// How many inputs are evaluated together; they share one inversion.
 const TOGETHER: usize = 512;
+/// After how many seconds a list that could not be told of is tried again.
+const TRY_AGAIN_S: u64 = 3600;
 /// How many bytes of a filter are handed on at once.
 const PIECE_BYTES: usize = 1024 * 1024;
 /// Seconds in a day.
@@ -47,7 +49,14 @@ pub(super) async fn publish_all(node: &Arc<Node>) -> Result<(), Fault> {
         }
         told.insert(budget.partner.clone());
         for subject in &subjects {
-            publish(node, &budget.partner, *subject).await?;
+            match publish(node, &budget.partner, *subject).await {
+                Ok(()) => {}
+                Err(Fault::Stopping) => return Ok(()),
+                // What goes wrong with one list keeps no other from being told of.
+                Err(fault) => {
+                    tracing::warn!(partner = %budget.partner, %subject, %fault, "a partner could not be told of a list");
+                }
+            }
             if node.is_stopping() {
                 return Ok(());
             }
@@ -78,9 +87,9 @@ async fn subjects(node: &Arc<Node>) -> Result<BTreeSet<Subject>, Fault> {
     Ok(subjects)
 }
 
-/// The number of the epoch in which an instant lies.
+/// The epoch in which an instant lies: the day since 1970 on which it began, so that numbers go on when their length is changed.
 pub(super) fn epoch_of(node: &Node, now_s: u64) -> u32 {
-    u32::try_from(now_s / epoch_s(node)).unwrap_or(u32::MAX)
+    u32::try_from(now_s / epoch_s(node) * epoch_s(node) / DAY_S).unwrap_or(u32::MAX)
 }
 
 /// The length of an epoch in seconds.
@@ -104,6 +113,9 @@ async fn publish(node: &Arc<Node>, partner: &AgencyId, subject: Subject) -> Resu
         told.key == id
             && key.filters.last().is_some_and(|last| (last.number, last.digest) == (told.number, told.filter))
     });
+    if gave_up(node, partner, subject, last_change) {
+        return Ok(());
+    }
     let (number, since) = match published {
         None => (0, None),
         Some(told) if told.through == last_change => return Ok(()),
@@ -111,7 +123,15 @@ async fn publish(node: &Arc<Node>, partner: &AgencyId, subject: Subject) -> Resu
         Some(told) if told.number >= DELTAS_MAX => (0, None),
         Some(told) => (told.number + 1, Some(told.through)),
     };
-    let Some(made) = make(node, partner, subject, key.epoch, since).await? else { return Ok(()) };
+    let (number, made) = match make(node, partner, subject, key.epoch, since).await? {
+        Ok(made) => (number, made),
+        Err(Unmade::TakenOff) => match make(node, partner, subject, key.epoch, None).await? {
+            Ok(made) => (0, made),
+            Err(_) => return give_up(node, partner, subject, last_change),
+        },
+        Err(Unmade::Failed) => return give_up(node, partner, subject, last_change),
+    };
+    let since = since.filter(|_| number > 0);
     if made.nothing && since.is_some() {
         // What changed is of another subject.
         let Some(told) = published else { return Ok(()) };
@@ -124,9 +144,26 @@ async fn publish(node: &Arc<Node>, partner: &AgencyId, subject: Subject) -> Resu
             note(node, partner, subject, told).await?;
             tracing::info!(%partner, %subject, number, "a partner is told of a list");
         }
-        Err(no) => tracing::warn!(%partner, %subject, reason = no.reason, "a partner was not told of a list"),
+        Err(no) => {
+            tracing::warn!(%partner, %subject, reason = no.reason, "a partner was not told of a list");
+            return give_up(node, partner, subject, last_change);
+        }
     }
     Ok(())
+}
+
+/// Notes that a list as it is could not be told of; it is tried again when it has changed, or after a time.
+fn give_up(node: &Node, partner: &AgencyId, subject: Subject, change: u64) -> Result<(), Fault> {
+    let mut unmade = node.matching.unmade.lock().unwrap_or_else(PoisonError::into_inner);
+    unmade.insert((partner.clone(), subject), (change, clock::now_s()));
+    Ok(())
+}
+
+/// Whether a list as it is was given up lately. To make a filter takes minutes of every core.
+fn gave_up(node: &Node, partner: &AgencyId, subject: Subject, change: u64) -> bool {
+    let unmade = node.matching.unmade.lock().unwrap_or_else(PoisonError::into_inner);
+    let noted = unmade.get(&(partner.clone(), subject));
+    noted.is_some_and(|(at_change, at_s)| *at_change == change && is_recent(*at_s, TRY_AGAIN_S, clock::now_s()))
 }
 
 /// Whether it is too soon after one filter for the next. What was told in the future was told before the clock was set back, and
@@ -154,7 +191,7 @@ async fn key(node: &Arc<Node>, partner: &AgencyId, subject: Subject) -> Result<O
     if let Some(found) = given(node, partner, subject, epoch, public).await? {
         return Ok(Some(found));
     }
-    let from = u64::from(epoch) * epoch_s(node);
+    let from = u64::from(epoch) * DAY_S;
     let until = from + epoch_s(node) + grace_s(node);
     let body = MatchKey { subject, epoch, key: public, from, until };
     let id = submission(&["match-key", partner.as_str(), subject.name(), &hex::encode(public)]);
@@ -206,6 +243,14 @@ struct Made {
     nothing: bool,
 }
 
+/// Why there is no filter.
+enum Unmade {
+    /// Something was taken off a list of which entries may have inputs in common: only the whole list says what remains.
+    TakenOff,
+    /// It cannot be made; the log says why.
+    Failed,
+}
+
 /// Makes the filter of a whole list, or of what changed after a change of the lists.
 async fn make(
     node: &Arc<Node>,
@@ -213,35 +258,41 @@ async fn make(
     subject: Subject,
     epoch: u32,
     since: Option<u64>,
-) -> Result<Option<Made>, Fault> {
+) -> Result<Result<Made, Unmade>, Fault> {
     let name = subject.to_string();
     let read = with_lists(node, move |lists| {
         let (through, secret) = (lists.last_change()?, lists.secret_if_there(epoch)?);
-        let mut inputs: Vec<(Vec<u8>, u32)> = Vec::new();
+        let (mut inputs, mut taken_off): (Vec<(Vec<u8>, u32)>, _) = (Vec::new(), false);
         lists.each(&name, since.unwrap_or_default(), |entry| {
+            taken_off |= entry.removed;
             // In a filter of the whole list nothing says what was taken off it.
             if since.is_some() || !entry.removed {
                 let label = label(entry).to_bits();
                 inputs.extend(subject::listed(subject, &entry.canonical).into_iter().map(|(input, _)| (input, label)));
             }
         })?;
-        Ok((through, secret, inputs))
+        Ok((through, secret, inputs, taken_off))
     });
-    let (through, secret, inputs) = read.await?;
-    let Some(secret) = secret else { return Ok(None) };
+    let (through, secret, inputs, taken_off) = read.await?;
+    let Some(secret) = secret else { return Ok(Err(Unmade::Failed)) };
+    // Two people may share keys of their names, and the one who is still listed did not change.
+    if since.is_some() && taken_off && subject == Subject::Name {
+        return Ok(Err(Unmade::TakenOff));
+    }
     let (partner, name) = (partner.clone(), subject.to_string());
     let made = blocking(move || -> Result<Made, String> {
         let key = EpochSecret::from_bytes(*secret).key(&partner, &name, epoch).map_err(|fault| fault.to_string())?;
-        let entries = entries(&key, inputs)?;
-        let class = Class::holding(entries.len()).ok_or("the list is longer than a filter can be")?;
+        let inputs = apart(inputs);
+        let class = Class::holding(inputs.len()).ok_or("the list is longer than a filter can be")?;
+        let entries = entries(&key, &inputs)?;
         let filter = Filter::build(class, &entries, &mut random).map_err(|fault| fault.to_string())?;
         Ok(Made { filter, through, nothing: entries.is_empty() })
     });
     match made.await? {
-        Ok(made) => Ok(Some(made)),
+        Ok(made) => Ok(Ok(made)),
         Err(why) => {
             tracing::error!(%subject, why, "a filter could not be made");
-            Ok(None)
+            Ok(Err(Unmade::Failed))
         }
     }
 }
@@ -257,11 +308,15 @@ fn label(entry: &Entry) -> Label {
     }
 }
 
-/// The tags of inputs with their labels. Two people may share a key of their names: the one who is listed counts before the one
-/// who is not any more, and of two who are the one with the lower label, so that every filter says the same.
-fn entries(key: &SecretKey, mut inputs: Vec<(Vec<u8>, u32)>) -> Result<Vec<(Tag, u32)>, String> {
+/// Each input once. Two people may share a key of their names: the one with the lower label counts.
+fn apart(mut inputs: Vec<(Vec<u8>, u32)>) -> Vec<(Vec<u8>, u32)> {
     inputs.sort_unstable();
     inputs.dedup_by(|later, first| later.0 == first.0);
+    inputs
+}
+
+/// The tags of inputs with their labels.
+fn entries(key: &SecretKey, inputs: &[(Vec<u8>, u32)]) -> Result<Vec<(Tag, u32)>, String> {
     let batches: Vec<_> = inputs.chunks(TOGETHER).collect();
     let tags = on_all_cores(&batches, |batch| {
         let bytes: Vec<_> = batch.iter().map(|(input, _)| input.as_slice()).collect();
@@ -370,7 +425,7 @@ mod tests {
         let removed = Label::Removed.to_bits();
         let input = |text: &str| text.as_bytes().to_vec();
         let inputs = vec![(input("a"), removed), (input("b"), removed), (input("a"), listed), (input("c"), listed + 1)];
-        let entries = entries(&key, inputs).unwrap();
+        let entries = entries(&key, &apart(inputs)).unwrap();
         let labels: Vec<_> = entries.iter().map(|(_, label)| *label).collect();
         assert_eq!(labels, [listed, removed, listed + 1]);
         let tags: BTreeSet<_> = entries.iter().map(|(tag, _)| tag.to_bytes()).collect();

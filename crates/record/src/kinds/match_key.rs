@@ -17,7 +17,7 @@ pub struct MatchKey {
     /// What it is for.
     #[n(1)]
     pub subject: Subject,
-    /// The number of the epoch: as many lengths of an epoch lie between 1970 and its beginning.
+    /// The epoch: the day since 1970 on which it began.
     #[n(2)]
     pub epoch: u32,
     /// The public key of the VOPRF (RFC 9497, ristretto255-SHA512).

@@ -63,6 +63,13 @@ impl Lists {
         Ok(())
     }
 
+    /// The questions of which tags are kept.
+    pub fn tagged(&self) -> Result<Vec<RecordId>, Error> {
+        let mut statement = self.connection.prepare_cached("SELECT question FROM asked")?;
+        let rows = statement.query_map([], |row| row.get(0).map(RecordId))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Erases the tags of a question.
     pub fn drop_tags(&mut self, question: &RecordId) -> Result<(), Error> {
         let change = self.begin()?;

@@ -8,13 +8,16 @@ use mufakat_record::kinds::match_key::MatchKey;
 use mufakat_record::kinds::match_list::{MatchAlarm, MatchBudget, MatchList};
 use mufakat_record::kinds::match_question::MatchQuestion;
 use mufakat_record::kinds::match_result::MatchResult;
-use mufakat_record::matching::Label;
+use mufakat_record::matching::{HANDLES, Label};
 use mufakat_record::{AgencyId, Digest, OfficerId, RecordId, Relation, Verified};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Ask, Asked, Filter, Hit, Key, NAME, Question, State, current};
 use crate::{Event, Row, RowChange, Rows, RowsUnavailable};
+
+/// For how many identifiers the filters under one key have room together: two of the largest class.
+const ROOM_MAX: u64 = 2 * HANDLES as u64;
 
 type Changes = Result<Vec<RowChange>, RowsUnavailable>;
 type Facets = Vec<(&'static str, String)>;
@@ -88,6 +91,7 @@ pub(super) fn sent(event: &Event<'_>, record: &Verified, rows: &dyn Rows) -> Cha
             key: one.key,
             part: one.part,
             count: one.count,
+            asked_ms: event.at_ms,
             state: State::Waiting,
             answer: None,
             answered_ms: None,
@@ -289,6 +293,11 @@ pub(super) fn filter(event: &Event<'_>, record: &Verified, side: &str, rows: &dy
         key.filters.clear();
     } else if said.number != next || next > DELTAS_MAX {
         // One that came twice, or after one that did not come: what it says cannot be read without the others.
+        return Ok(Vec::new());
+    }
+    let room = key.filters.iter().map(|filter| u64::from(filter.class)).sum::<u64>() + u64::from(said.class);
+    if room > ROOM_MAX {
+        // A holder tells of its whole list before its changes outgrow it.
         return Ok(Vec::new());
     }
     let (number, class, digest) = (said.number, said.class, said.digest);

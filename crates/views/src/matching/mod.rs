@@ -150,6 +150,8 @@ pub struct Question {
     pub part: u32,
     /// How many identifiers it asks for; of a name, each key by which it is compared counts.
     pub count: u32,
+    /// When it went out, in milliseconds since 1970.
+    pub asked_ms: u64,
     /// What became of it.
     pub state: State,
     /// The partner's answer.

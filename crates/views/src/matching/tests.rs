@@ -228,6 +228,28 @@ fn keys_take_the_place_of_earlier_ones_and_filters_follow_in_order() {
 }
 
 #[test]
+fn a_partner_fills_the_memory_of_nobody() {
+    let key = key_record(PARTNERS[1], ME, 7);
+    let id = key.id();
+    let filter = |number: u32, class: u32| {
+        let filter = MatchFilter { number, class, digest: Digest([number as u8; 32]) };
+        let attached = RecordId([100 + number as u8; 32]);
+        Step::Received(signed(at(PARTNERS[1], ME, &[(Relation::About, id), (Relation::Attaches, attached)]), &filter))
+    };
+    let numbers = |steps: &[Step]| -> Vec<u32> {
+        let rows = MemoryRows::of(steps);
+        rows.rows.values().filter_map(Key::of).flat_map(|key| key.filters).map(|filter| filter.number).collect()
+    };
+    let mut steps = vec![Step::Received(key), filter(0, 1 << 24), filter(1, 1 << 24)];
+    assert_eq!(numbers(&steps), [0, 1]);
+    steps.push(filter(2, 1_000));
+    assert_eq!(numbers(&steps), [0, 1]);
+    // A whole list begins anew.
+    steps.extend([filter(0, 1_000), filter(1, 1_000)]);
+    assert_eq!(numbers(&steps), [0, 1]);
+}
+
+#[test]
 fn the_latest_budget_of_a_partner_counts() {
     let budget =
         |partner: &str, limit| home(&MatchBudget { by: None, partner: agency(partner), limit, window_days: 10 }, &[]);
