@@ -163,6 +163,21 @@ fn scores_rank_and_say_why() {
     assert_eq!(score(&asked, &asked).value, 100);
 }
 
+#[test]
+fn no_key_has_an_empty_form() {
+    // Every letter of the scripts that are read, alone: an initial may have readings without any sound.
+    let letters = (0x41..0x3000).chain(0x3041..0x3100).chain(0xac00..0xad00).filter_map(char::from_u32);
+    let mut seen = 0;
+    for letter in letters.filter(|letter| letter.is_alphabetic()) {
+        let name = format!("{letter}:A");
+        for key in listed_keys(&Person { name: &name, birth_year: Some(1850) }).unwrap_or_default() {
+            assert!(key.text.split(' ').count() == 4 && !key.text.contains("  "), "{name}: {:?}", key.text);
+            seen += 1;
+        }
+    }
+    assert!(seen > 1_000, "{seen}");
+}
+
 proptest! {
     #[test]
     fn order_case_and_separators_do_not_matter(one in "[a-z]{3,12}", other in "[а-я]{3,12}", third in "[a-z]{3,12}") {

@@ -35,12 +35,18 @@ impl Sounds {
         let mut coarse: Vec<String> = Vec::new();
         for reading in &readings {
             for code in skeletons(reading, coarse_class) {
-                if coarse.len() < COARSE_MAX && !coarse.contains(&code) {
+                // An unlikely reading may leave every sound out; an empty form would be shared by all who have one.
+                if coarse.len() < COARSE_MAX && !code.is_empty() && !coarse.contains(&code) {
                     coarse.push(code);
                 }
             }
         }
-        Some(Self { skeleton: skeletons(first, fine_class).swap_remove(0), fold, coarse })
+        // Without consonants and vowels, as in an initial W, the sounds themselves are all there is.
+        if coarse.is_empty() {
+            coarse.push(fold.clone());
+        }
+        let skeleton = Some(skeletons(first, fine_class).swap_remove(0)).filter(|code| !code.is_empty());
+        Some(Self { skeleton: skeleton.unwrap_or_else(|| fold.clone()), fold, coarse })
     }
 
     /// Whether it is spoken as one syllable, as the parts of Chinese, Korean and Vietnamese names are.
