@@ -121,7 +121,7 @@ _PERMISSION = ruled(table({1: FLAG}, {2: array(NAME, 1, 64), 3: text(0, 2000)}),
 _DELETION = table({1: integer(0, 3), 2: integer(), 3: integer(1), 4: integer()}, {5: NAME})
 _SUBJECT = text(pattern="imo|mmsi|icao24|passport|phone|iban|wallet|number-plate|email|url|call-sign|serial-number|name")
 _SIZES, _OUTCOMES = (16, 64, 256, 1024), [table({1: raw(), 2: raw(64, 64)}), table({1: text(1, 60, "[a-z0-9-]+")})]
-_MATCHING = {"match-key": ruled(table({1: _SUBJECT, 2: integer(0, 2**32 - 1), 3: HASH, 4: integer(), 5: integer()}), lambda v: v[4] < v[5], "no time"),
+_MATCHING = {"match-key": ruled(table({1: _SUBJECT, 2: integer(0, 2**32 - 1), 3: HASH, 4: integer(), 5: integer()}), lambda v: 0 < v[5] - v[4] <= 500 * 86_400, "no time"),
     "match-filter": table({1: integer(0, 60), 2: integer(1, 2**24), 3: HASH}),
     "match-question": ruled(table({1: _BY, 2: HASH, 3: _said(400), 4: integer(1, 1024), 5: HASH, 6: raw()}),
                             lambda v: len(v[6]) == 32 * next(size for size in _SIZES if v[4] <= size), "padded otherwise"),

@@ -9,15 +9,11 @@
 
 use std::collections::BTreeSet;
 
+use mufakat_record::kinds::match_question::{COUNT_MAX, MatchQuestion};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::tag::Tag;
 use crate::voprf::{self, Answer, Blind, ELEMENT_BYTES, Elements, PROOF_BYTES, PublicKey, SecretKey, expand};
-
-/// How many elements a question may have: the least of these that holds its identifiers.
-pub const CLASSES: [usize; 4] = [16, 64, 256, 1024];
-/// The most identifiers of one question.
-pub const COUNT_MAX: usize = 1024;
 
 /// Separates what is derived here from every other derivation.
 const DOMAIN: &[u8] = b"mufakat matching question 1 ";
@@ -143,7 +139,7 @@ impl Question {
     /// Whether the question can be answered: as many elements as its count is padded to, none twice, each of them sound.
     pub fn check(&self) -> Result<Elements, Fault> {
         let count = self.count as usize;
-        if self.elements.len() != class_of(count)? {
+        if self.elements.len() != size_for(count)? {
             return Err(Fault::Padding { count: self.count, elements: self.elements.len() });
         }
         no_repeats(&self.elements)?;
@@ -153,7 +149,7 @@ impl Question {
 
 /// Makes the question about these inputs of the VOPRF.
 pub fn ask<I: AsRef<[u8]>>(secret: &Secret, inputs: &[I]) -> Result<Question, Fault> {
-    let size = class_of(inputs.len())?;
+    let size = size_for(inputs.len())?;
     no_repeats(inputs)?;
     let blinded = voprf::blind(inputs, &secret.blinds(inputs.len())?)?;
     let padding = voprf::random_elements((inputs.len()..size).map(|number| *secret.derive(b"padding", number)));
@@ -201,16 +197,15 @@ pub fn audit<I: AsRef<[u8]>>(secret: &Secret, inputs: &[I], question: &Question)
 }
 
 /// Whether count and commitment are those of the inputs. Both are sent, so comparing them may take any time.
-fn same_identifiers<I: AsRef<[u8]>>(secret: &Secret, inputs: &[I], question: &Question) -> Result<(), Fault> {
+pub fn same_identifiers<I: AsRef<[u8]>>(secret: &Secret, inputs: &[I], question: &Question) -> Result<(), Fault> {
     if inputs.len() != question.count as usize {
         return Err(Fault::Count(inputs.len()));
     }
     if secret.commitment(inputs) == question.commitment { Ok(()) } else { Err(Fault::Commitment) }
 }
 
-fn class_of(count: usize) -> Result<usize, Fault> {
-    let class = CLASSES.into_iter().find(|&class| count <= class).filter(|_| count > 0);
-    class.ok_or(Fault::Count(count))
+fn size_for(count: usize) -> Result<usize, Fault> {
+    MatchQuestion::size_for(count).ok_or(Fault::Count(count))
 }
 
 fn no_repeats<I: AsRef<[u8]>>(all: &[I]) -> Result<(), Fault> {

@@ -9,13 +9,11 @@
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::{IsIdentity, VartimeMultiscalarMul};
+pub use mufakat_record::kinds::match_answer::PROOF_BYTES;
+pub use mufakat_record::kinds::match_key::ELEMENT_BYTES;
 use sha2::{Digest, Sha512};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// The length of an encoded group element in bytes (`Ne` of the RFC).
-pub const ELEMENT_BYTES: usize = 32;
-/// The length of a proof in bytes: two scalars (`Ns` of the RFC each).
-pub const PROOF_BYTES: usize = 64;
 /// The length of an output in bytes (`Nh` of the RFC).
 pub const OUTPUT_BYTES: usize = 64;
 /// The most elements of one proof: the RFC counts them in two bytes.

@@ -1,9 +1,10 @@
 //! Questions: what they show, what an audit finds, and what bad questions and bad answers get.
 
 use mufakat_matching::key::EpochSecret;
-use mufakat_matching::question::{self, CLASSES, COUNT_MAX, Fault, Question, Secret};
+use mufakat_matching::question::{self, Fault, Question, Secret};
 use mufakat_matching::tag::Tag;
 use mufakat_matching::voprf::{self, Answer, SecretKey};
+use mufakat_record::kinds::match_question::{COUNT_MAX, SIZES};
 use proptest::prelude::*;
 
 fn key(epoch: u32) -> SecretKey {
@@ -44,7 +45,7 @@ proptest! {
         let (key, secret) = (key(1), Secret::from_bytes(bytes));
         let question = question::ask(&secret, &inputs).unwrap();
         prop_assert_eq!(question.count as usize, inputs.len());
-        let class = CLASSES.into_iter().find(|&class| class >= inputs.len());
+        let class = SIZES.into_iter().find(|&class| class >= inputs.len());
         prop_assert_eq!(Some(question.elements.len()), class);
         let random = std::array::from_fn(|n| random[n % 32] ^ n as u8);
         let answer = question::answer(&key, &question, &random).unwrap();

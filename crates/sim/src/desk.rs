@@ -276,7 +276,7 @@ impl World {
     pub(crate) fn tell_of_uses(&mut self, node: usize, before_ms: u64) -> Result<(), Stop> {
         let miscounts = self.sabotage(Sabotage::MiscountUse, 500);
         let core = self.core(node)?;
-        let gathered = gather(&core.store, core.told, core.exchange.ledger().0, before_ms);
+        let gathered = gather(&core.store, core.told, core.exchange.ledger().0, before_ms..=u64::MAX);
         let gathered = gathered
             .map_err(|e| self.failure(Invariant::WorksAlone, &[node], format!("uses cannot be gathered: {e}")))?;
         let mut submissions = Vec::new();

@@ -8,6 +8,7 @@
 //! record. Once such a copy is deleted nothing here says whose it was, and what was done with it in that stretch is told to nobody.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 use mufakat_exchange::{What, ledger_origin};
 use mufakat_record::kinds::Body;
@@ -38,9 +39,15 @@ pub struct Gathered {
     told: BTreeMap<AgencyId, (u64, BTreeMap<Way, Use>)>,
 }
 
-/// Gathers what was done before a time, in milliseconds since 1970, within the first `size` leaves. `mark` is how far earlier
-/// runs came, as far as that is known.
-pub fn gather(reader: &impl Queries, mark: Option<u64>, size: u64, before_ms: u64) -> Result<Gathered, Error> {
+/// Gathers what was done, within the first `size` leaves, up to the first use that is to be told of later: one in `later_ms`, from the
+/// beginning of the present stretch of time to now, in milliseconds since 1970. A use in the future was noted under a clock that was
+/// set back since; it keeps nothing waiting. `mark` is how far earlier runs came, as far as that is known.
+pub fn gather(
+    reader: &impl Queries,
+    mark: Option<u64>,
+    size: u64,
+    later_ms: RangeInclusive<u64>,
+) -> Result<Gathered, Error> {
     let unavailable = |e: mufakat_views::RowsUnavailable| Error::Unavailable(e.0);
     let state = reader.state()?;
     let me = &state.me;
@@ -70,7 +77,7 @@ pub fn gather(reader: &impl Queries, mark: Option<u64>, size: u64, before_ms: u6
         for row in &rows {
             // The key of a row is its leaf.
             let leaf = row.key.as_slice().try_into().map(u64::from_be_bytes).unwrap_or(size);
-            if leaf >= size || row.time_ms >= before_ms {
+            if leaf >= size || later_ms.contains(&row.time_ms) {
                 gathered.until = leaf.min(size).max(from);
                 gathered.done = true;
                 return Ok(gathered);

@@ -162,6 +162,7 @@ fn draft_words(draft: &Value) -> String {
     let body = &draft["body"];
     let (title, said) = match draft["kind"].as_str() {
         Some("correction") => (text_of(&body["report"]["title"]), text_of(&body["report"]["text"])),
+        Some("request") => (text_of(&body["title"]), requests::asked(body)),
         Some("request-step") => (text_of(&body["step"]["step"]), requests::said(&body["step"])),
         _ => (text_of(&body["title"]), text_of(&body["text"])),
     };
@@ -266,5 +267,23 @@ mod tests {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
         assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_drafted_request_shows_whom_it_is_about_and_on_which_basis() {
+        let text = draft_words(&json!({
+            "id": "ab".repeat(32), "kind": "request", "progress": { "state": "submitted" },
+            "body": { "title": "EXERCISE title", "text": "EXERCISE question", "offence": "EXERCISE offence", "legal_basis": "EXERCISE basis",
+                "subjects": [{ "class": "document", "identifiers": [{ "type": "passport", "value": "VNM:C1234567" }] }] },
+        }));
+        for part in [
+            "EXERCISE title",
+            "EXERCISE question",
+            "EXERCISE offence",
+            "EXERCISE basis",
+            "document passport VNM:C1234567",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
     }
 }

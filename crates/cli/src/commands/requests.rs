@@ -231,7 +231,7 @@ async fn show(client: &Client, record: &str, output: Output) -> anyhow::Result<(
 }
 
 /// What is asked, as its author wrote it; nothing once that was deleted.
-fn asked(body: &Value) -> String {
+pub(super) fn asked(body: &Value) -> String {
     let identifier = |one: &Value| format!("{} {}", text_of(&one["type"]), text_of(&one["value"]));
     let subject = |subject: &Value| {
         let identifiers = subject["identifiers"].as_array().into_iter().flatten().map(identifier);

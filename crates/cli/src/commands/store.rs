@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use mufakat_store::lists::Lists;
 use mufakat_store::{Error, Options, Queries, Reader, Sqlite, Store};
 use serde_json::{Value, json};
 
@@ -43,7 +44,7 @@ pub(super) async fn rebuild(client: &Client, output: Output) -> anyhow::Result<(
     Ok(())
 }
 
-/// Checks the state file and the chunks of a folder. A node may be running on it.
+/// Checks the state file, the chunks and the lists of a folder. A node may be running on it.
 pub(super) fn fsck(dir: &Path, output: Output) -> anyhow::Result<()> {
     let state = dir.join(STATE);
     let reader = Reader::open_to_read(&state).with_context(|| format!("cannot check {}", state.display()))?;
@@ -53,6 +54,7 @@ pub(super) fn fsck(dir: &Path, output: Output) -> anyhow::Result<()> {
         reader.fsck()?.into_iter().map(|finding| (finding.part.to_string(), finding.what)).collect();
     let chunks = mufakat_node::check_chunks(dir).into_iter();
     findings.extend(chunks.map(|(file, what)| (file.display().to_string(), what)));
+    findings.extend(lists_fault(&dir.join(mufakat_node::LISTS)).map(|what| ("lists".to_owned(), what)));
     // Counting may fail on what the check has named already.
     let (records, leaves) = counts.map_or((None, None), |counts| (Some(counts.records), Some(counts.leaves)));
     let list: Vec<Value> = findings.iter().map(|(part, what)| json!({ "part": part, "what": what })).collect();
@@ -72,6 +74,14 @@ pub(super) fn fsck(dir: &Path, output: Output) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(refused("damaged", format!("{} findings", findings.len())))
+}
+
+/// What is wrong with the file of private matching. A node that never matched anything has none.
+fn lists_fault(path: &Path) -> Option<String> {
+    if !path.exists() {
+        return None;
+    }
+    Lists::open(path).and_then(|lists| lists.check()).err().map(|error| error.to_string())
 }
 
 /// What is in a folder, in order; nothing when it is not there.
@@ -304,6 +314,12 @@ mod tests {
         fs::write(&chunk, "sealed").unwrap();
         fsck(&folder.0, output).unwrap();
         fs::write(&chunk, "Sealed").unwrap();
+        assert_eq!(reason(fsck(&folder.0, output)), "damaged");
+        fs::write(&chunk, "sealed").unwrap();
+        let lists = folder.0.join(mufakat_node::LISTS);
+        drop(Lists::open(&lists).unwrap());
+        fsck(&folder.0, output).unwrap();
+        fs::write(&lists, "EXERCISE: not a database, but long enough to be looked at".repeat(100)).unwrap();
         assert_eq!(reason(fsck(&folder.0, output)), "damaged");
     }
 

@@ -45,8 +45,8 @@ pub(crate) async fn run(node: Arc<Node>) {
 /// Tells of what was done before a time. `mark` is how far earlier runs of this process came.
 async fn tell(node: &Arc<Node>, before_ms: u64, mark: &mut Option<u64>) -> Result<(), Fault> {
     loop {
-        let (size, from) = (*node.ledger_size.borrow(), *mark);
-        let gathered = node.read(move |reader| gather(reader, from, size, before_ms)).await?;
+        let (size, from, now_ms) = (*node.ledger_size.borrow(), *mark, clock::now_ms());
+        let gathered = node.read(move |reader| gather(reader, from, size, before_ms..=now_ms)).await?;
         let (until, done) = (gathered.until, gathered.done);
         if let Err(no) = say(node, gathered).await? {
             return Err(Fault::Store(format!("a summary of use could not be made: {}: {}", no.reason, no.detail)));

@@ -89,6 +89,8 @@ pub struct Policies {
     /// Every rule, for whoever measures what slices save.
     all: PolicySet,
     hash: Digest,
+    /// Whether it stands for one that cannot be read.
+    locked: bool,
 }
 
 impl std::fmt::Debug for Policies {
@@ -138,8 +140,13 @@ impl Policies {
     pub(crate) fn locked() -> Self {
         let text = include_str!("default/locked.cedar").to_owned();
         // The text is part of the program; a test reads it.
-        Self::read(&[PolicyFile { name: "locked.cedar".to_owned(), text }])
-            .expect("the locked policy set of the program")
+        let set = Self::read(&[PolicyFile { name: "locked.cedar".to_owned(), text }]);
+        Self { locked: true, ..set.expect("the locked policy set of the program") }
+    }
+
+    /// Whether it is what a node goes by whose own policy cannot be read.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.locked
     }
 
     fn put_together(found: Vec<(Policy, Rule, &str, &str)>, files: &[PolicyFile]) -> Result<Self, Vec<Flaw>> {
@@ -166,7 +173,7 @@ impl Policies {
             return Err(flaws);
         }
         let slices = slices(&all);
-        Ok(Self { timed: timed(&slices), slices, rules, places, all, hash: hash(files) })
+        Ok(Self { timed: timed(&slices), slices, rules, places, all, hash: hash(files), locked: false })
     }
 
     /// The hash of the whole set: SHA-256 over the schema and the texts in their order, each with its length before it.

@@ -637,6 +637,7 @@ fn cases_that_cannot_be_asked_are_named() {
 #[test]
 fn under_a_locked_policy_only_the_operator_acts() {
     let locked = Policies::locked();
+    assert!(locked.is_locked() && !Policies::default_set().is_locked());
     let analyst = Case { caller: officer(Role::Analyst), ..Case::default() };
     assert_eq!(analyst.decide_under(&locked, Action::Read).rule, "policy-unreadable");
     assert!(Case::default().decide_under(&locked, Action::Read).allow);

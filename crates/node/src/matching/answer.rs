@@ -8,6 +8,7 @@ use mufakat_matching::key::EpochSecret;
 use mufakat_matching::question;
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::match_answer::{MatchAnswer, Outcome};
+use mufakat_record::kinds::match_key::ELEMENT_BYTES;
 use mufakat_record::kinds::match_list::{Mark, MatchAlarm};
 use mufakat_record::kinds::match_question::MatchQuestion;
 use mufakat_record::{
@@ -32,6 +33,10 @@ const QUESTIONS_MAX: usize = 32;
 /// Answers every question that waits, each once in a look. One that cannot be answered for a reason of this node's own, or because
 /// its partner is not in the register, waits on and keeps no other waiting.
 pub(super) async fn answer_all(node: &Arc<Node>) -> Result<(), Fault> {
+    // A policy that cannot be read forbids everything; that is no answer to give to partners.
+    if node.gate.policies().is_locked() {
+        return Ok(());
+    }
     let mut after: Option<Vec<u8>> = None;
     loop {
         let from = after.take();
@@ -98,11 +103,11 @@ struct Sound {
 async fn sound(node: &Arc<Node>, row: &Row, asked: &Asked) -> Result<Result<Sound, &'static str>, Fault> {
     let (id, key, own_key) = (row.record, asked.key, row.key.clone());
     let (partner, size) = (asked.partner.clone(), u64::from(asked.size));
-    let now_ms = clock::now_ms();
+    let (now_ms, waited_ms) = (clock::now_ms(), budget::waited_ms(node));
     let looked = node.read(move |reader| {
         let record = reader.record_bytes(&id)?.and_then(|bytes| Verified::from_own_store(bytes).ok());
         let key = find_row(reader, &[("key", &key.to_string())], Key::of)?.map(|(_, key)| key);
-        let budget = budget::of_partner(reader, &partner, now_ms)?;
+        let budget = budget::of_partner(reader, &partner, now_ms, waited_ms)?;
         let again = match &record {
             Some(record) => asked_before(reader, record, &partner, &own_key)?,
             None => false,
@@ -187,7 +192,7 @@ fn evaluate_under(
     if *key.public().as_bytes() != sound.public.0 {
         return Err("key-over");
     }
-    let (elements, _) = sound.body.elements.as_chunks::<32>();
+    let (elements, _) = sound.body.elements.as_chunks::<ELEMENT_BYTES>();
     let question = question::Question {
         elements: elements.to_vec(),
         count: sound.body.count,

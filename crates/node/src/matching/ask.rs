@@ -1,13 +1,13 @@
 //! Asking: from what an officer hands in to questions to partners.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use mufakat_exchange::{Directory, Submission};
 use mufakat_matching::question::{self, Secret};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::match_ask::{Item, MatchAsk, MatchEnd, MatchSent, QUESTIONS_MAX, Sent};
-use mufakat_record::kinds::match_question::MatchQuestion;
+use mufakat_record::kinds::match_question::{COUNT_MAX, MatchQuestion};
 use mufakat_record::kinds::match_result::Confidence;
 use mufakat_record::matching::Subject;
 use mufakat_record::{
@@ -18,7 +18,7 @@ use mufakat_views::matching::{Ask, Key, current};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{blocking, budget, find_row, random, subject, with_lists};
+use super::{blocking, budget, find_row, random, subject};
 use crate::clock;
 use crate::desk::requests::by;
 use crate::desk::{Caller, together};
@@ -27,8 +27,6 @@ use crate::node::Node;
 use crate::share::{self, NotShared, Together};
 use crate::writer::Fault;
 
-/// How many inputs one question takes at most.
-const INPUTS_MAX: usize = question::COUNT_MAX;
 /// The longest time for which an ask may be watched, in seconds.
 pub(crate) const WATCH_S_MAX: u64 = 366 * 86_400;
 /// The label of a question: it holds nothing that can be read, but tells that somebody asks.
@@ -113,12 +111,12 @@ pub(super) fn inputs(items: &[Item]) -> Result<BTreeMap<Subject, Inputs>, NotSha
 
 /// The part of a subject's inputs that one question asks for.
 pub(super) fn part(inputs: &[Vec<u8>], part: u32) -> &[Vec<u8>] {
-    inputs.chunks(INPUTS_MAX).nth(part as usize).unwrap_or_default()
+    inputs.chunks(COUNT_MAX).nth(part as usize).unwrap_or_default()
 }
 
 /// Where the first input of a part stands among all of its subject.
 pub(super) fn first_of(part: u32) -> usize {
-    part as usize * INPUTS_MAX
+    part as usize * COUNT_MAX
 }
 
 /// The secret of one question: it follows from the ask's, so that whoever has that can recompute all of them, and from one of
@@ -148,7 +146,7 @@ pub(crate) async fn ask(
         Ok(composed) => composed,
         Err(no) => return Ok(Err(no)),
     };
-    if let Some(no) = refused(node, caller, &ask) {
+    if let Some(no) = refused(node, caller, &ask, &ask.partners) {
         share::note_refusal(node, caller, None, &no).await?;
         return Ok(Err(no));
     }
@@ -226,7 +224,7 @@ fn composed(
 }
 
 /// Why a caller may not ask this of these partners: for another purpose, or by the gate.
-pub(super) fn refused(node: &Node, caller: &Caller, ask: &MatchAsk) -> Option<NotShared> {
+pub(super) fn refused(node: &Node, caller: &Caller, ask: &MatchAsk, partners: &[AgencyId]) -> Option<NotShared> {
     if !caller.purposes.is_empty() && !caller.purposes.contains(&ask.purpose) {
         let detail = format!("this officer does not act for the purpose {}", ask.purpose);
         return Some(NotShared::new("other-purpose", detail));
@@ -235,10 +233,10 @@ pub(super) fn refused(node: &Node, caller: &Caller, ask: &MatchAsk) -> Option<No
     let handling = handling(&ask.purpose);
     let decision = node.gate.decide(&Request {
         caller,
-        action: Action::Release { named: &ask.partners },
+        action: Action::Release { named: partners },
         kind: MatchQuestion::KIND,
         handling: &handling,
-        audience: &ask.partners,
+        audience: partners,
         author: &node.me,
         expires: None,
         permitted_to: &[],
@@ -296,7 +294,7 @@ pub(super) async fn make_questions(
     targets: Vec<(AgencyId, Subject, RecordId)>,
 ) -> Result<Result<Vec<Ready>, NotShared>, Fault> {
     let parts = targets.into_iter().flat_map(|(partner, subject, key)| {
-        let count = subjects[&subject].bytes.len().div_ceil(INPUTS_MAX);
+        let count = subjects[&subject].bytes.len().div_ceil(COUNT_MAX);
         (0..count as u32).map(move |part| (partner.clone(), subject, key, part))
     });
     let parts: Vec<_> = parts.collect();
@@ -360,6 +358,11 @@ pub(super) async fn send(
             }
             Told::Again(id, ask, by) => (*id, ask, by),
         };
+        // Blinding takes seconds, and the policy may have become another meanwhile.
+        let asked: BTreeSet<_> = questions.iter().map(|ready| ready.partner.clone()).collect();
+        if let Some(no) = refused(node, &caller, ask, &asked.into_iter().collect::<Vec<_>>()) {
+            return Err(no);
+        }
         let mut sent = Vec::with_capacity(questions.len());
         for ready in &questions {
             let body = MatchQuestion {
@@ -408,7 +411,7 @@ pub(crate) async fn row_of(node: &Arc<Node>, id: RecordId) -> Result<Option<Ask>
     Ok(found.await?.map(|(_, row)| row))
 }
 
-/// Ends the watching of an ask.
+/// Ends the watching of an ask. Its tags are erased when watches are looked after next.
 pub(crate) async fn end(
     node: &Arc<Node>,
     by: Option<OfficerId>,
@@ -421,15 +424,7 @@ pub(crate) async fn end(
         return Ok(Err(NotShared::new("not-watched", "it is not watched, or not any more")));
     }
     let references = vec![Reference { relation: Relation::About, record: id }];
-    let ended = share::keep(node, MatchEnd { by }, references).await?;
-    drop_tags(node, id).await?;
-    Ok(ended)
-}
-
-/// Erases what partners answered to an ask that is not watched any more.
-pub(super) async fn drop_tags(node: &Arc<Node>, ask: RecordId) -> Result<(), Fault> {
-    let questions = super::look::questions_of(node, ask).await?;
-    with_lists(node, move |lists| questions.iter().try_for_each(|question| lists.drop_tags(&question.question))).await
+    share::keep(node, MatchEnd { by }, references).await
 }
 
 #[cfg(test)]

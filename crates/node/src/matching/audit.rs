@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mufakat_matching::question::{self, Question as Asked, Secret};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::match_ask::Item;
+use mufakat_record::kinds::match_key::ELEMENT_BYTES;
 use mufakat_record::kinds::match_question::MatchQuestion;
 use mufakat_record::{RecordId, Verified};
 use mufakat_store::Queries;
@@ -86,7 +87,7 @@ fn recompute(body: &MatchQuestion, disclosure: &Disclosure) -> Result<Audit, Not
     };
     let inputs = disclosure.inputs.iter().map(input).collect::<Result<Vec<_>, _>>()?;
     let asked = Asked {
-        elements: body.elements.as_chunks::<32>().0.to_vec(),
+        elements: body.elements.as_chunks::<ELEMENT_BYTES>().0.to_vec(),
         count: body.count,
         commitment: body.commitment.0,
     };

@@ -27,9 +27,6 @@ pub(crate) const LIMIT: u32 = 20_000;
 pub(crate) const WINDOW_DAYS: u32 = 10;
 /// From which part of a budget on people are told that it is nearly used, in percent.
 const NEAR_PERCENT: u64 = 80;
-/// For how long a question may have waited for its answer and still be looked for, in milliseconds: longer than a key
-/// of an epoch of 30 days is answered under.
-const WAITED_MS_MAX: u64 = 40 * DAY_MS;
 /// Milliseconds in a day.
 const DAY_MS: u64 = 86_400_000;
 /// Who asks at the node's socket, among officers in accounts.
@@ -81,12 +78,12 @@ pub(crate) struct PartnerBudget {
 
 impl PartnerBudget {
     /// The budget in a row, with what is used of it now.
-    fn of(reader: &Reader, row: &Row, now_ms: u64) -> Result<Option<Self>, mufakat_store::Error> {
+    fn of(reader: &Reader, row: &Row, now_ms: u64, waited_ms: u64) -> Result<Option<Self>, mufakat_store::Error> {
         let Ok(Said { partner, limit, window_days }) = serde_json::from_value(row.body.clone()) else {
             return Ok(None);
         };
         let since_ms = now_ms.saturating_sub(u64::from(window_days) * DAY_MS);
-        let used = used(reader, &partner, since_ms)?;
+        let used = used(reader, &partner, since_ms, waited_ms)?;
         let state = level(used, limit);
         Ok(Some(Self { partner, limit, window_days, used, state, record: row.record }))
     }
@@ -108,8 +105,13 @@ struct Said {
     window_days: u32,
 }
 
+/// For how long a question may have waited and still be answered, in milliseconds: as long as its key is in force.
+pub(super) fn waited_ms(node: &Node) -> u64 {
+    u64::from(node.config.matching.epoch_days + node.config.matching.grace_days) * DAY_MS
+}
+
 /// How many elements of a partner's questions were evaluated since then.
-fn used(reader: &Reader, partner: &AgencyId, since_ms: u64) -> Result<u64, mufakat_store::Error> {
+fn used(reader: &Reader, partner: &AgencyId, since_ms: u64, waited_ms: u64) -> Result<u64, mufakat_store::Error> {
     let facets = [("row", Asked::ROW), ("partner", partner.as_str()), ("state", "answered")];
     let (mut used, mut after) = (0, None::<Vec<u8>>);
     loop {
@@ -119,13 +121,11 @@ fn used(reader: &Reader, partner: &AgencyId, since_ms: u64) -> Result<u64, mufak
         for row in &rows {
             // Rows come in the order in which the questions came, the newest first, and the clock may have been set meanwhile.
             // What counts is when they were answered.
-            if row.time_ms.saturating_add(WAITED_MS_MAX) < since_ms {
+            let spent = Asked::of(row).map_or(0, |asked| spent_since(&asked, since_ms));
+            if spent == 0 && row.time_ms.saturating_add(waited_ms) < since_ms {
                 return Ok(used);
             }
-            let Some(asked) = Asked::of(row) else { continue };
-            if asked.answered_ms.is_some_and(|answered_ms| answered_ms >= since_ms) {
-                used += u64::from(asked.size);
-            }
+            used += spent;
         }
         match rows.last() {
             Some(last) if rows.len() == ROWS_MAX => after = Some(last.key.clone()),
@@ -134,23 +134,31 @@ fn used(reader: &Reader, partner: &AgencyId, since_ms: u64) -> Result<u64, mufak
     }
 }
 
+/// What a question that was answered took of the budget. When it was asked and when it came do not matter: both are the partner's
+/// to choose.
+fn spent_since(asked: &Asked, since_ms: u64) -> u64 {
+    let counts = asked.answered_ms.is_some_and(|answered_ms| answered_ms >= since_ms);
+    if counts { u64::from(asked.size) } else { 0 }
+}
+
 /// What a partner may ask of this agency; nothing if nobody said that it may.
 pub(super) fn of_partner(
     reader: &Reader,
     partner: &AgencyId,
     now_ms: u64,
+    waited_ms: u64,
 ) -> Result<Option<PartnerBudget>, mufakat_store::Error> {
     let row = find_row(reader, &[("budget", partner.as_str())], |row| Some(row.clone()))?;
-    row.map_or(Ok(None), |(row, _)| PartnerBudget::of(reader, &row, now_ms))
+    row.map_or(Ok(None), |(row, _)| PartnerBudget::of(reader, &row, now_ms, waited_ms))
 }
 
 /// What partners may ask of this agency, and have asked.
 pub(crate) async fn of_partners(node: &Arc<Node>) -> Result<Vec<PartnerBudget>, Fault> {
-    let now_ms = clock::now_ms();
+    let (now_ms, waited_ms) = (clock::now_ms(), waited_ms(node));
     node.read(move |reader| {
         let mut rows = Vec::new();
         super::each_row(reader, &[("row", "budget")], |row| rows.push(row))?;
-        let budgets = rows.iter().map(|row| PartnerBudget::of(reader, row, now_ms));
+        let budgets = rows.iter().map(|row| PartnerBudget::of(reader, row, now_ms, waited_ms));
         Ok(budgets.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     })
     .await
@@ -261,6 +269,10 @@ pub(crate) async fn set(
 
 #[cfg(test)]
 mod tests {
+    use mufakat_record::Digest;
+    use mufakat_record::Role;
+    use mufakat_record::kinds::request::By;
+
     use super::*;
 
     #[test]
@@ -274,6 +286,28 @@ mod tests {
             (0, 0, Level::Exhausted),
         ] {
             assert_eq!(level(used, limit), expect, "{used} of {limit}");
+        }
+    }
+
+    #[test]
+    fn a_question_takes_of_the_budget_when_it_is_answered() {
+        let asked = |answered_ms| Asked {
+            row: Asked::ROW.to_owned(),
+            partner: "ru-police".parse().unwrap(),
+            by: By { role: Role::Analyst, officer: None },
+            purpose: "EXERCISE".to_owned(),
+            case: Digest([1; 32]),
+            basis: "EXERCISE".to_owned(),
+            subject: None,
+            key: RecordId([2; 32]),
+            count: 3,
+            size: 16,
+            state: "answered".to_owned(),
+            reason: None,
+            answered_ms,
+        };
+        for (answered_ms, expect) in [(None, 0), (Some(999), 0), (Some(1_000), 16), (Some(u64::MAX), 16)] {
+            assert_eq!(spent_since(&asked(answered_ms), 1_000), expect, "{answered_ms:?}");
         }
     }
 }

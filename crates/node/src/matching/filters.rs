@@ -86,6 +86,19 @@ pub(super) async fn load(node: &Arc<Node>, told: &view::Filter) -> Result<Result
     Ok(Ok(filter))
 }
 
+/// Whether all of a filter has come. Nothing of it is read.
+pub(super) async fn is_here(node: &Arc<Node>, told: &view::Filter) -> Result<bool, Fault> {
+    if loaded(node, told).is_some() {
+        return Ok(true);
+    }
+    match chunks::content(node, told.attachment).await {
+        Err(Unreadable::Incomplete { .. } | Unreadable::NotFound) => Ok(false),
+        Err(Unreadable::Fault(fault)) => Err(fault),
+        // What is wrong with it shows when it is read.
+        Ok(_) | Err(Unreadable::Damaged(_)) => Ok(true),
+    }
+}
+
 /// A filter that is in memory.
 fn loaded(node: &Node, told: &view::Filter) -> Option<Arc<Filter>> {
     node.matching.loaded.lock().unwrap_or_else(PoisonError::into_inner).filters.get(&(told.digest, told.class)).cloned()

@@ -136,6 +136,7 @@ mod tests {
             };
             let envelope = envelope(&asked, &row, &hit, &what);
             assert_eq!(envelope["tlp"], "AMBER");
+            assert!(!envelope.to_string().contains(&asked.case), "the case stays home");
             let body: Request = serde_json::from_value(envelope["body"].clone()).unwrap();
             assert!(body.subjects.is_some_and(|subjects| subjects.len() == 1), "{subject}");
             assert!(serde_json::from_value::<requests::Question>(envelope).is_ok(), "{subject}");

@@ -1,5 +1,6 @@
 //! Lists: what is handed in to be listed or taken off, entry by entry; each is taken or refused with its reason.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use mufakat_record::kinds::match_ask::Item;
@@ -84,6 +85,12 @@ struct Line {
     given: Given,
 }
 
+impl Line {
+    fn about(&self) -> (&str, &str) {
+        (&self.subject, &self.canonical)
+    }
+}
+
 /// Takes in lines of JSON, one entry each. What is taken is durable when this returns.
 pub(crate) async fn take_in(
     node: &Arc<Node>,
@@ -97,10 +104,8 @@ pub(crate) async fn take_in(
         Err(no) => return Ok(Err(no)),
     };
     let (put, removed) = with_lists(node, move |lists| {
-        let (off, on): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.given.remove);
-        let entries: Vec<_> = on.into_iter().map(new_entry).collect();
-        let put = lists.put(&entries, &mut random)?;
-        let off: Vec<_> = off.into_iter().map(|line| (line.subject.as_str(), line.canonical.as_str())).collect();
+        let (on, off) = in_order(&lines);
+        let put = lists.put(&on, &mut random)?;
         Ok((put, lists.remove(&off)?))
     })
     .await?;
@@ -155,6 +160,14 @@ fn entry(line: &[u8]) -> Result<Line, NotShared> {
         return Err(NotShared::new("malformed", format!("`note` has 1 to {} bytes", lists::NOTE_BYTES_MAX)));
     }
     Ok(Line { subject: given.subject.to_string(), canonical, given })
+}
+
+/// What is to be put, and what is then to be taken off: that of which the last line says so.
+fn in_order(lines: &[Line]) -> (Vec<NewEntry<'_>>, Vec<(&str, &str)>) {
+    let last: HashMap<_, _> = lines.iter().map(|line| (line.about(), line.given.remove)).collect();
+    let on = lines.iter().filter(|line| !line.given.remove).map(new_entry).collect();
+    let off = lines.iter().filter(|line| line.given.remove && last[&line.about()]).map(Line::about).collect();
+    (on, off)
 }
 
 fn new_entry(line: &Line) -> NewEntry<'_> {
@@ -254,6 +267,18 @@ mod tests {
         assert!(lines[1].given.remove);
         // What is refused may be a person's: the answer does not repeat it.
         assert!(!taken.refusals.iter().any(|no| no.detail.contains("Sukarno") || no.detail.contains("9074728")));
+    }
+
+    #[test]
+    fn of_lines_about_one_entry_the_last_counts() {
+        let line = |value: &str, remove: bool| {
+            entry(format!(r#"{{"subject":"imo","value":"{value}","remove":{remove}}}"#).as_bytes()).unwrap()
+        };
+        let (moved, gone, unlisted) = ("9074729", "9176187", "9319466");
+        let lines = [line(moved, true), line(gone, false), line(unlisted, true), line(moved, false), line(gone, true)];
+        let (on, off) = in_order(&lines);
+        assert_eq!(on.iter().map(|entry| entry.canonical).collect::<Vec<_>>(), [gone, moved]);
+        assert_eq!(off, [("imo", unlisted), ("imo", gone)]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use mufakat_matching::voprf::PublicKey;
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::match_answer::{MatchAnswer, Outcome};
 use mufakat_record::kinds::match_ask::MatchAsk;
+use mufakat_record::kinds::match_key::ELEMENT_BYTES;
 use mufakat_record::kinds::match_question::MatchQuestion;
 use mufakat_record::kinds::match_result::{Confidence, Hit, MatchResult};
 use mufakat_record::matching::Label;
@@ -66,6 +67,21 @@ pub(crate) async fn questions_of(node: &Arc<Node>, ask: RecordId) -> Result<Vec<
     .await
 }
 
+/// When the holder told of the list, or of its last change, that a question was looked up in, in milliseconds since 1970; and whether
+/// it has told of any since.
+pub(crate) async fn list_of(node: &Arc<Node>, question: &Question) -> Result<(Option<u64>, bool), Fault> {
+    let Some(looked_ms) = question.looked_ms else { return Ok((None, false)) };
+    let key = question.key;
+    let key = node.read(move |reader| find_row(reader, &[("key", &key.to_string())], Key::of)).await?;
+    Ok(key.map_or((None, false), |(_, key)| told(&key, looked_ms)))
+}
+
+fn told(key: &Key, looked_ms: u64) -> (Option<u64>, bool) {
+    let (before, since): (Vec<_>, Vec<_>) =
+        key.filters.iter().map(|filter| filter.at_ms).partition(|at_ms| *at_ms <= looked_ms);
+    (before.last().copied(), !since.is_empty())
+}
+
 /// Takes one answer.
 async fn take(node: &Arc<Node>, question: &Question) -> Result<(), Fault> {
     let Some(asked) = read_ask(node, question.ask).await? else { return Ok(()) };
@@ -83,12 +99,15 @@ pub(super) async fn tags_of(
 ) -> Result<Result<Tags, &'static str>, Fault> {
     let id = question.question;
     let kept = with_lists(node, move |lists| lists.tags(&id)).await?;
-    if kept.len() == question.count as usize {
+    let found = if kept.len() == question.count as usize {
+        // Kept by place: by other rules for names the places are other people's.
         let tags = kept.iter().map(|(_, tag)| Tag::from_bytes(tag)).collect();
-        return Ok(Ok(Tags { tags, kept: true }));
-    }
-    match open(node, question, asked).await? {
-        Ok(tags) => Ok(Ok(Tags { tags, kept: false })),
+        still_asks(node, question, asked).await?.map(|()| Tags { tags, kept: true })
+    } else {
+        open(node, question, asked).await?.map(|tags| Tags { tags, kept: false })
+    };
+    match found {
+        Ok(tags) => Ok(Ok(tags)),
         Err(fault) => {
             tracing::warn!(partner = %question.partner, question = %id, fault, "an answer of matching is not sound");
             Ok(Err(fault))
@@ -103,6 +122,34 @@ async fn keep(node: &Arc<Node>, question: &Question, found: &Tags) -> Result<(),
     }
     let (id, tags): (_, Vec<_>) = (question.question, (0..).zip(found.tags.iter().map(Tag::to_bytes)).collect());
     with_lists(node, move |lists| lists.keep_tags(&id, &tags)).await
+}
+
+/// Whether the inputs that the ask has by the rules of this program are those that the question was made of.
+async fn still_asks(
+    node: &Arc<Node>,
+    question: &Question,
+    asked: &MatchAsk,
+) -> Result<Result<(), &'static str>, Fault> {
+    let id = question.question;
+    let sent = node.read(move |reader| reader.record_bytes(&id)).await?;
+    let Some(sent) = sent.and_then(|bytes| Verified::from_own_store(bytes).ok()) else { return Ok(Err("not-found")) };
+    let Ok(sent) = MatchQuestion::from_body(sent.header(), sent.body()) else { return Ok(Err("malformed")) };
+    let (asked, row) = (asked.clone(), question.clone());
+    blocking(move || {
+        let subjects = inputs(&asked.items).map_err(|no| no.reason)?;
+        let inputs = part(&subjects.get(&row.subject).ok_or("malformed")?.bytes, row.part);
+        let secret = secret_of(&asked.secret, &row.partner, &row.key, row.part);
+        question::same_identifiers(&secret, inputs, &of_body(&sent)).map_err(|fault| fault.reason())
+    })
+    .await
+}
+
+fn of_body(sent: &MatchQuestion) -> Asked {
+    Asked {
+        elements: sent.elements.as_chunks::<ELEMENT_BYTES>().0.to_vec(),
+        count: sent.count,
+        commitment: sent.commitment.0,
+    }
 }
 
 /// Verifies an answer and takes the blinds off.
@@ -136,13 +183,8 @@ async fn open(
         let inputs = subjects.get(&question.subject).ok_or("malformed")?;
         let inputs = part(&inputs.bytes, question.part);
         let secret = secret_of(&asked.secret, &question.partner, &question.key, question.part);
-        let sent = Asked {
-            elements: sent.elements.as_chunks::<32>().0.to_vec(),
-            count: sent.count,
-            commitment: sent.commitment.0,
-        };
         let public = PublicKey::from_bytes(&key.key.0).map_err(|fault| fault.reason())?;
-        question::take(&secret, inputs, &sent, &public, elements.as_chunks::<32>().0, &proof)
+        question::take(&secret, inputs, &of_body(&sent), &public, elements.as_chunks::<ELEMENT_BYTES>().0, &proof)
             .map_err(|fault| fault.reason())
     })
     .await
@@ -178,7 +220,9 @@ pub(super) async fn look(node: &Arc<Node>, question: &Question, asked: &MatchAsk
         }
         // The rest comes, and then it is looked up; not longer than the holder answers under this key.
         Err(Unusable::NotHere) if clock::now_s() < key.until => return keep(node, question, &tags).await,
-        Err(Unusable::NotHere) => Err("filter-missing"),
+        Err(Unusable::NotHere) if question.state == State::Answered => Err("filter-missing"),
+        // What was found while it was there stands.
+        Err(Unusable::NotHere) => return Ok(()),
         Err(Unusable::Unsound(fault)) => Err(fault),
     };
     let found = match found {
@@ -191,10 +235,8 @@ pub(super) async fn look(node: &Arc<Node>, question: &Question, asked: &MatchAsk
     say(node, question, found).await?;
     if watched {
         has_looked(node, question, last.record);
-        return Ok(());
     }
-    let id = question.question;
-    if tags.kept { with_lists(node, move |lists| lists.drop_tags(&id)).await } else { Ok(()) }
+    Ok(())
 }
 
 /// Notes that a question was looked up in the filters up to this one, whatever came of it.
@@ -212,8 +254,13 @@ async fn is_watched(node: &Arc<Node>, ask: RecordId) -> Result<bool, Fault> {
     Ok(found.is_some_and(|(_, row)| row.watch_until.is_some_and(|until| clock::now_s() < until)))
 }
 
-/// What the newest filter that knows each tag says of it. One filter is in memory at a time.
+/// What the newest filter that knows each tag says of it. None is read before all of them are here.
 async fn labels(node: &Arc<Node>, key: &Key, tags: &[Tag]) -> Result<Result<Vec<Option<u32>>, Unusable>, Fault> {
+    for told in &key.filters {
+        if !filters::is_here(node, told).await? {
+            return Ok(Err(Unusable::NotHere));
+        }
+    }
     let (tags, mut labels) = (Arc::new(tags.to_vec()), vec![None; tags.len()]);
     for told in key.filters.iter().rev() {
         let filter = match filters::load(node, told).await? {
@@ -302,6 +349,37 @@ mod tests {
     fn a_label_without_meaning_says_nothing_of_anything() {
         let of = [vec![(0, Confidence::Exact)], vec![(1, Confidence::Exact)]];
         assert_eq!(hits(&[Some(listed(1)), Some(u32::MAX)], &of), Err("label-without-meaning"));
+    }
+
+    #[test]
+    fn it_is_said_of_when_the_list_is_and_whether_it_changed() {
+        let filter = |number: u32, at_ms: u64| mufakat_views::matching::Filter {
+            number,
+            class: 1_000,
+            digest: mufakat_record::Digest([1; 32]),
+            record: RecordId([number as u8; 32]),
+            attachment: RecordId([2; 32]),
+            at_ms,
+        };
+        let key = |filters: Vec<mufakat_views::matching::Filter>| Key {
+            row: Key::ROW.to_owned(),
+            side: "got".to_owned(),
+            partner: "ru-police".parse().unwrap(),
+            subject: "passport".parse().unwrap(),
+            enumerable: false,
+            epoch: 690,
+            key: mufakat_record::Digest([3; 32]),
+            from: 0,
+            until: 1,
+            replaced: false,
+            filters,
+        };
+        let both = key(vec![filter(0, 100), filter(1, 200)]);
+        assert_eq!(told(&both, 250), (Some(200), false));
+        assert_eq!(told(&both, 150), (Some(100), true));
+        // The whole list came in the place of what was looked into.
+        assert_eq!(told(&key(vec![filter(0, 300)]), 250), (None, true));
+        assert_eq!(told(&key(Vec::new()), 250), (None, false));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Everything that passes between agencies is a record, and so is what an officer asks, what came of it, and who may ask how much.
 //! What is no record stands in a file of its own ([`Lists`]): the identifiers that are listed, the secrets of the epochs, and what
 //! partners answered. One task keeps up with the ledger; each of its steps does what the rows of the view say is still to be done,
-//! so a restart forgets nothing and repeats nothing. `docs/matching.md` describes the whole.
+//! so a restart forgets nothing; what is looked up once more then is put on record only if it says anything new. `docs/matching.md` describes the whole.
 
 pub(crate) mod answer;
 pub(crate) mod ask;
@@ -28,6 +28,7 @@ use mufakat_store::lists::Lists;
 use mufakat_store::{Page, Queries, Reader};
 use mufakat_views::Row;
 use mufakat_views::matching::NAME;
+use tokio::time::Instant;
 
 use self::filters::Loaded;
 use crate::node::Node;
@@ -39,6 +40,8 @@ pub const LISTS: &str = "matching.db";
 const LOOK_MAX: Duration = Duration::from_secs(30);
 /// How long the ledger may grow before the rows are looked at again.
 const GATHER: Duration = Duration::from_millis(20);
+/// After how many seconds is tried again what takes much work and could not be done.
+const TRY_AGAIN_S: u64 = 3600;
 /// How many rows are read at once.
 const ROWS_MAX: usize = 256;
 
@@ -49,8 +52,10 @@ pub(crate) struct State {
     loaded: Mutex<Loaded>,
     /// Held while a filter is read from the disk.
     loading: tokio::sync::Mutex<()>,
-    /// Lists as they were when a partner could not be told of them, and when that was.
-    unmade: Mutex<HashMap<(AgencyId, Subject), (u64, u64)>>,
+    /// When a partner could not be told of a list.
+    unmade: Mutex<HashMap<(AgencyId, Subject), u64>>,
+    /// When a watch could not ask a partner again.
+    not_asked: Mutex<HashMap<(RecordId, AgencyId), u64>>,
     /// The filter up to which each question was looked into, where that came to nothing new.
     looked: Mutex<HashMap<RecordId, RecordId>>,
 }
@@ -77,15 +82,21 @@ pub(crate) async fn with_lists<T: Send + 'static>(
 /// Does what is to be done, until the node stops.
 pub(crate) async fn run(node: Arc<Node>) {
     let mut size = node.ledger_size.subscribe();
+    let mut watches_at = Instant::now();
     loop {
-        let began = tokio::time::Instant::now();
-        if let Err(fault) = step(&node).await {
+        let began = Instant::now();
+        // Watches wait for the clock and for filters, which come once a day; they are not gone through for every record.
+        let watches = began >= watches_at;
+        if watches {
+            watches_at = began + look_every(&node);
+        }
+        if let Err(fault) = step(&node, watches).await {
             tracing::warn!(%fault, "matching could not be looked after");
         }
         // Under a flood of records this task takes a small part of the time, and what waits is done together.
         let rest = GATHER.max(began.elapsed());
         tokio::select! {
-            () = tokio::time::sleep(LOOK_MAX) => {}
+            () = tokio::time::sleep_until(watches_at) => {}
             changed = size.changed() => {
                 if changed.is_err() {
                     return;
@@ -99,10 +110,10 @@ pub(crate) async fn run(node: Arc<Node>) {
 }
 
 /// One look at everything. What one part cannot do keeps no other part from its work.
-async fn step(node: &Arc<Node>) -> Result<(), Fault> {
+async fn step(node: &Arc<Node>, watches: bool) -> Result<(), Fault> {
     let answered = answer::answer_all(node).await;
     let looked = look::take_answers(node).await;
-    let watched = watch::keep(node).await;
+    let watched = if watches { watch::keep(node).await } else { Ok(()) };
     answered.and(looked).and(watched)
 }
 
@@ -114,13 +125,23 @@ pub(crate) async fn run_publishing(node: Arc<Node>) {
             tracing::warn!(%fault, "partners could not be told of lists");
         }
         // Lists, budgets and members stand in the ledger; what is to be told later is looked for when that time has passed.
-        let wait = Duration::from_secs(node.config.matching.delta_s).min(LOOK_MAX);
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(look_every(&node)) => {}
             () = grown(&mut size) => {}
             () = node.stopping() => return,
         }
     }
+}
+
+/// How often is looked for what the clock brings.
+fn look_every(node: &Node) -> Duration {
+    Duration::from_secs(node.config.matching.delta_s).min(LOOK_MAX)
+}
+
+/// Whether something was done less than a time ago, all in the same unit. What was done in the future was done before the clock was
+/// set back, and keeps nothing waiting.
+fn is_recent(done_at: u64, wait: u64, now: u64) -> bool {
+    (done_at..done_at.saturating_add(wait)).contains(&now)
 }
 
 /// Waits for a time after the ledger has grown.

@@ -18,9 +18,11 @@ use mufakat_record::kinds::match_key::MatchKey;
 use mufakat_record::matching::{Category, Label, Subject};
 use mufakat_record::{AgencyId, Digest, Handling, Header, RecordId, Reference, Relation, SigningKey, Tlp, sha256};
 use mufakat_store::lists::{Entry, Published};
-use mufakat_views::matching::{FILTER_MEDIA_TYPE, Key};
+use mufakat_store::{Page, Queries};
+use mufakat_views::Row;
+use mufakat_views::matching::{FILTER_MEDIA_TYPE, Key, NAME};
 
-use super::{blocking, find_row, on_all_cores, random, subject, with_lists};
+use super::{ROWS_MAX, TRY_AGAIN_S, blocking, is_recent, on_all_cores, random, subject, with_lists};
 use crate::node::Node;
 use crate::share::{self, NotShared, Together};
 use crate::writer::Fault;
@@ -28,8 +30,6 @@ use crate::{chunks, clock};
 
 /// How many inputs are evaluated together; they share one inversion.
 const TOGETHER: usize = 512;
-/// After how many seconds a list that could not be told of is tried again.
-const TRY_AGAIN_S: u64 = 3600;
 /// How many bytes of a filter are handed on at once.
 const PIECE_BYTES: usize = 1024 * 1024;
 /// Seconds in a day.
@@ -55,6 +55,7 @@ pub(super) async fn publish_all(node: &Arc<Node>) -> Result<(), Fault> {
                 // What goes wrong with one list keeps no other from being told of.
                 Err(fault) => {
                     tracing::warn!(partner = %budget.partner, %subject, %fault, "a partner could not be told of a list");
+                    give_up(node, &budget.partner, *subject);
                 }
             }
             if node.is_stopping() {
@@ -113,7 +114,7 @@ async fn publish(node: &Arc<Node>, partner: &AgencyId, subject: Subject) -> Resu
         told.key == id
             && key.filters.last().is_some_and(|last| (last.number, last.digest) == (told.number, told.filter))
     });
-    if gave_up(node, partner, subject, last_change) {
+    if gave_up(node, partner, subject) {
         return Ok(());
     }
     let (number, since) = match published {
@@ -127,9 +128,15 @@ async fn publish(node: &Arc<Node>, partner: &AgencyId, subject: Subject) -> Resu
         Ok(made) => (number, made),
         Err(Unmade::TakenOff) => match make(node, partner, subject, key.epoch, None).await? {
             Ok(made) => (0, made),
-            Err(_) => return give_up(node, partner, subject, last_change),
+            Err(_) => {
+                give_up(node, partner, subject);
+                return Ok(());
+            }
         },
-        Err(Unmade::Failed) => return give_up(node, partner, subject, last_change),
+        Err(Unmade::Failed) => {
+            give_up(node, partner, subject);
+            return Ok(());
+        }
     };
     let since = since.filter(|_| number > 0);
     if made.nothing && since.is_some() {
@@ -146,30 +153,22 @@ async fn publish(node: &Arc<Node>, partner: &AgencyId, subject: Subject) -> Resu
         }
         Err(no) => {
             tracing::warn!(%partner, %subject, reason = no.reason, "a partner was not told of a list");
-            return give_up(node, partner, subject, last_change);
+            give_up(node, partner, subject);
         }
     }
     Ok(())
 }
 
-/// Notes that a list as it is could not be told of; it is tried again when it has changed, or after a time.
-fn give_up(node: &Node, partner: &AgencyId, subject: Subject, change: u64) -> Result<(), Fault> {
+/// Notes that a partner could not be told of a list, which takes minutes of every core to try again.
+fn give_up(node: &Node, partner: &AgencyId, subject: Subject) {
     let mut unmade = node.matching.unmade.lock().unwrap_or_else(PoisonError::into_inner);
-    unmade.insert((partner.clone(), subject), (change, clock::now_s()));
-    Ok(())
+    unmade.insert((partner.clone(), subject), clock::now_s());
 }
 
-/// Whether a list as it is was given up lately. To make a filter takes minutes of every core.
-fn gave_up(node: &Node, partner: &AgencyId, subject: Subject, change: u64) -> bool {
+fn gave_up(node: &Node, partner: &AgencyId, subject: Subject) -> bool {
     let unmade = node.matching.unmade.lock().unwrap_or_else(PoisonError::into_inner);
     let noted = unmade.get(&(partner.clone(), subject));
-    noted.is_some_and(|(at_change, at_s)| *at_change == change && is_recent(*at_s, TRY_AGAIN_S, clock::now_s()))
-}
-
-/// Whether it is too soon after one filter for the next. What was told in the future was told before the clock was set back, and
-/// keeps nothing waiting.
-fn is_recent(told_s: u64, delta_s: u64, now_s: u64) -> bool {
-    (told_s..told_s.saturating_add(delta_s)).contains(&now_s)
+    noted.is_some_and(|at_s| is_recent(*at_s, TRY_AGAIN_S, clock::now_s()))
 }
 
 async fn note(node: &Arc<Node>, partner: &AgencyId, subject: Subject, told: Published) -> Result<(), Fault> {
@@ -181,9 +180,14 @@ async fn note(node: &Arc<Node>, partner: &AgencyId, subject: Subject, told: Publ
 /// show it yet.
 async fn key(node: &Arc<Node>, partner: &AgencyId, subject: Subject) -> Result<Option<(RecordId, Key)>, Fault> {
     let now_s = clock::now_s();
-    let epoch = epoch_of(node, now_s);
+    let (this, today) = (epoch_of(node, now_s), u32::try_from(now_s / DAY_S).unwrap_or(u32::MAX));
     let (to, name) = (partner.clone(), subject.to_string());
-    let secret = with_lists(node, move |lists| lists.secret(epoch, &mut random)).await?;
+    let (epoch, secret) = with_lists(node, move |lists| {
+        // When epochs become longer the one that goes on may have begun before one that is over.
+        let epoch = lists.newest_epoch(today)?.map_or(this, |newest| newest.max(this));
+        Ok((epoch, lists.secret(epoch, &mut random)?))
+    })
+    .await?;
     let secret = blocking(move || EpochSecret::from_bytes(*secret).key(&to, &name, epoch));
     let secret = secret.await?.map_err(|fault| Fault::Store(format!("a key of matching: {fault}")))?;
     let public = *secret.public().as_bytes();
@@ -218,9 +222,12 @@ async fn given(
     let partner = partner.clone();
     let found = node.read(move |reader| {
         let facets = [("partner", partner.as_str()), ("side", "given"), ("subject", subject.name())];
-        find_row(reader, &facets, |row| Key::of(row).filter(|key| key.epoch == epoch && key.key.0 == public))
+        let (after, limit, newest_first, classes) = (None, ROWS_MAX, true, None);
+        let rows = reader.view_page(&Page { view: NAME, after, limit, facets: &facets, newest_first, classes })?;
+        let same = |row: &Row| Key::of(row).filter(|key| key.epoch == epoch && key.key.0 == public);
+        Ok(rows.into_iter().find_map(|row| same(&row).map(|key| (row.record, key))))
     });
-    Ok(found.await?.map(|(row, key)| (row.record, key)))
+    found.await
 }
 
 /// By what the same is not put on record twice.
@@ -263,14 +270,19 @@ async fn make(
     let read = with_lists(node, move |lists| {
         let (through, secret) = (lists.last_change()?, lists.secret_if_there(epoch)?);
         let (mut inputs, mut taken_off): (Vec<(Vec<u8>, u32)>, _) = (Vec::new(), false);
+        let mut unlistable = 0_u32;
         lists.each(&name, since.unwrap_or_default(), |entry| {
             taken_off |= entry.removed;
             // In a filter of the whole list nothing says what was taken off it.
             if since.is_some() || !entry.removed {
-                let label = label(entry).to_bits();
-                inputs.extend(subject::listed(subject, &entry.canonical).into_iter().map(|(input, _)| (input, label)));
+                let (label, listed) = (label(entry).to_bits(), subject::listed(subject, &entry.canonical));
+                unlistable += u32::from(listed.is_empty());
+                inputs.extend(listed.into_iter().map(|(input, _)| (input, label)));
             }
         })?;
+        if unlistable > 0 {
+            tracing::error!(%subject, entries = unlistable, "by the rules of this program these cannot be found by anybody");
+        }
         Ok((through, secret, inputs, taken_off))
     });
     let (through, secret, inputs, taken_off) = read.await?;
@@ -416,6 +428,14 @@ mod tests {
         for (now_s, waits) in [(999, false), (1_000, true), (1_059, true), (1_060, false)] {
             assert_eq!(is_recent(1_000, 60, now_s), waits, "{now_s}");
         }
+    }
+
+    #[test]
+    fn a_list_is_as_long_as_it_has_different_inputs() {
+        let inputs: Vec<_> = (0..1_500_u32).map(|n| ((n % 800).to_be_bytes().to_vec(), n)).collect();
+        let inputs = apart(inputs);
+        assert_eq!(inputs.len(), 800);
+        assert!(inputs.iter().all(|(input, label)| input.as_slice() == label.to_be_bytes()), "the lower label counts");
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Watches: what was asked is looked up again in each filter that comes, without traffic, and asked again under each new key of a
 //! partner, until the watch ends.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
-use mufakat_record::RecordId;
 use mufakat_record::kinds::match_ask::MatchAsk;
+use mufakat_record::{AgencyId, RecordId};
 use mufakat_views::matching::{Ask, Key, Question, State};
 
 use super::ask::{self, Told, inputs, paid, read_ask, refused, send, usable_key};
-use super::{each_row, find_row, look, with_lists};
+use super::{TRY_AGAIN_S, each_row, find_row, is_recent, look, with_lists};
 use crate::desk::Caller;
 use crate::desk::requests::by;
 use crate::node::Node;
@@ -26,31 +27,48 @@ pub(super) async fn keep(node: &Arc<Node>) -> Result<(), Fault> {
         Ok(open)
     });
     let open = open.await?;
+    let mut watched = HashSet::new();
     for (id, row) in &open {
-        match keep_one(node, *id, row).await {
+        match keep_one(node, *id, row, &mut watched).await {
             Ok(()) => {}
             Err(Fault::Stopping) => return Err(Fault::Stopping),
             Err(fault) => tracing::warn!(ask = %id, %fault, "a watch could not be looked after"),
         }
     }
+    node.matching.looked.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| watched.contains(id));
+    node.matching.not_asked.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, at_s| {
+        // Those that are over say nothing any more.
+        is_recent(*at_s, TRY_AGAIN_S, clock::now_s())
+    });
     forget(node).await
 }
 
-/// Looks after one watch, or ends it: at its time, and when whoever asked may not ask this any more.
-async fn keep_one(node: &Arc<Node>, id: RecordId, row: &Ask) -> Result<(), Fault> {
+/// Looks after one watch, or ends it: at its time, and when whoever asked is no officer any more. What the officer may not ask of a
+/// partner now is neither asked nor looked up; the watch goes on with the others, and with that one when it may be asked again.
+async fn keep_one(node: &Arc<Node>, id: RecordId, row: &Ask, watched: &mut HashSet<RecordId>) -> Result<(), Fault> {
     let Some(asked) = read_ask(node, id).await? else { return Ok(()) };
-    let caller = alerts::owner(node, row.by.clone()).filter(|caller| refused(node, caller, &asked).is_none());
+    let caller = alerts::owner(node, row.by.clone());
     let (Some(caller), true) = (caller, row.watch_until.is_some_and(|until| clock::now_s() < until)) else {
+        tracing::info!(ask = %id, "a watch is over");
         if let Err(no) = ask::end(node, None, id).await? {
             tracing::warn!(ask = %id, reason = no.reason, "a watch that is over could not be ended");
         }
         return Ok(());
     };
     let questions = look::questions_of(node, id).await?;
-    for question in &questions {
-        look_again(node, question, &asked).await?;
+    watched.extend(questions.iter().map(|question| question.question));
+    for partner in &asked.partners {
+        if let Some(no) = refused(node, &caller, &asked, std::slice::from_ref(partner)) {
+            tracing::debug!(ask = %id, %partner, reason = no.reason, "a watch rests");
+            continue;
+        }
+        let of_partner: Vec<_> = questions.iter().filter(|question| question.partner == *partner).collect();
+        for question in &of_partner {
+            look_again(node, question, &asked).await?;
+        }
+        ask_again(node, id, &caller, &asked, partner, &of_partner).await?;
     }
-    ask_again(node, id, &caller, &asked, &questions).await
+    Ok(())
 }
 
 /// Looks a question up again if its holder has told of a filter since.
@@ -60,7 +78,9 @@ async fn look_again(node: &Arc<Node>, question: &Question, asked: &MatchAsk) -> 
     }
     let key = question.key;
     let key = node.read(move |reader| find_row(reader, &[("key", &key.to_string())], Key::of)).await?;
-    let Some(last) = key.and_then(|(_, key)| key.filters.last().cloned()) else { return Ok(()) };
+    // When its key is over nothing new comes under it, and what came is not kept for ever.
+    let key = key.map(|(_, key)| key).filter(|key| clock::now_s() < key.until);
+    let Some(last) = key.and_then(|key| key.filters.last().cloned()) else { return Ok(()) };
     let looked = node.matching.looked.lock().unwrap_or_else(PoisonError::into_inner).get(&question.question).copied();
     // After a restart everything is looked up once more; what comes to nothing new is not put on record again.
     if looked == Some(last.record) {
@@ -75,29 +95,31 @@ async fn look_again(node: &Arc<Node>, question: &Question, asked: &MatchAsk) -> 
     }
 }
 
-/// Asks again where a partner has a key under which it was not asked: of a new epoch, or because it had no list before. A partner that
-/// makes one key after the other is asked once a day, by this node's clock.
+/// Asks a partner again that has a key under which it was not asked: of a new epoch, or because it had no list before. One that makes
+/// one key after the other is asked once a day, by this node's clock; what cannot be asked now is tried again after a while.
 async fn ask_again(
     node: &Arc<Node>,
     id: RecordId,
     caller: &Caller,
     asked: &MatchAsk,
-    questions: &[Question],
+    partner: &AgencyId,
+    questions: &[&Question],
 ) -> Result<(), Fault> {
+    let name = (id, partner.clone());
+    let not_asked = node.matching.not_asked.lock().unwrap_or_else(PoisonError::into_inner).get(&name).copied();
+    if not_asked.is_some_and(|at_s| is_recent(at_s, TRY_AGAIN_S, clock::now_s())) {
+        return Ok(());
+    }
     let Ok(subjects) = inputs(&asked.items) else { return Ok(()) };
     let mut targets = Vec::new();
-    for partner in &asked.partners {
-        for subject in subjects.keys() {
-            let before: Vec<_> =
-                questions.iter().filter(|one| one.partner == *partner && one.subject == *subject).collect();
-            let last_ms = before.iter().map(|one| one.asked_ms).max();
-            if last_ms.is_some_and(|last_ms| clock::now_ms() < last_ms.saturating_add(AGAIN_MS)) {
-                continue;
-            }
-            let key = usable_key(node, partner, *subject).await?;
-            if let Some(key) = key.filter(|key| before.iter().all(|one| one.key != *key)) {
-                targets.push((partner.clone(), *subject, key));
-            }
+    for subject in subjects.keys() {
+        let before: Vec<_> = questions.iter().copied().filter(|one| one.subject == *subject).collect();
+        if asked_lately(&before, clock::now_ms()) {
+            continue;
+        }
+        let key = usable_key(node, partner, *subject).await?;
+        if let Some(key) = key.filter(|key| before.iter().all(|one| one.key != *key)) {
+            targets.push((partner.clone(), *subject, key));
         }
     }
     if targets.is_empty() {
@@ -108,13 +130,18 @@ async fn ask_again(
         Err(no) => Err(no),
     };
     if let Err(no) = sent {
-        tracing::warn!(ask = %id, reason = no.reason, "a watch could not be asked again");
+        tracing::warn!(ask = %id, %partner, reason = no.reason, "a watch could not be asked again");
+        node.matching.not_asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name, clock::now_s());
     }
     Ok(())
 }
 
-/// Erases the tags that nothing needs: of asks that are not watched any more or were deleted, whatever came between that and erasing
-/// them.
+/// Whether a partner was asked about a subject so lately that it is not asked again, whatever keys it makes.
+fn asked_lately(before: &[&Question], now_ms: u64) -> bool {
+    before.iter().any(|one| is_recent(one.asked_ms, AGAIN_MS, now_ms))
+}
+
+/// Erases the tags that nothing needs any more: of asks that are not watched, not watched any more, or deleted.
 async fn forget(node: &Arc<Node>) -> Result<(), Fault> {
     let tagged = with_lists(node, |lists| lists.tagged()).await?;
     if tagged.is_empty() {
@@ -138,6 +165,44 @@ async fn forget(node: &Arc<Node>) -> Result<(), Fault> {
         Ok(unneeded)
     });
     let unneeded = unneeded.await?;
-    node.matching.looked.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| !unneeded.contains(id));
     with_lists(node, move |lists| unneeded.iter().try_for_each(|question| lists.drop_tags(question))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partner_is_asked_again_once_a_day_and_never_less_for_a_clock() {
+        let asked = |asked_ms: u64| Question {
+            row: Question::ROW.to_owned(),
+            ask: RecordId([1; 32]),
+            question: RecordId([2; 32]),
+            partner: "ru-police".parse().unwrap(),
+            subject: "passport".parse().unwrap(),
+            key: RecordId([3; 32]),
+            part: 0,
+            count: 1,
+            asked_ms,
+            state: State::Miss,
+            answer: None,
+            answered_ms: None,
+            reason: None,
+            through: None,
+            looked_ms: None,
+            hits: Vec::new(),
+        };
+        let (first, second) = (asked(1_000), asked(1_000 + AGAIN_MS));
+        for (before, now_ms, expect) in [
+            (vec![], 1_000, false),
+            (vec![&first], 1_000, true),
+            (vec![&first], 999 + AGAIN_MS, true),
+            (vec![&first], 1_000 + AGAIN_MS, false),
+            (vec![&first, &second], 1_001 + AGAIN_MS, true),
+            // Asked in the future: the clock was set back since.
+            (vec![&second], 1_000, false),
+        ] {
+            assert_eq!(asked_lately(&before, now_ms), expect, "{} before, at {now_ms}", before.len());
+        }
+    }
 }

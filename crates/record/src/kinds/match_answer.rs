@@ -8,7 +8,7 @@ use super::match_question::SIZES;
 use super::{Body, refers_once};
 use crate::{Header, Relation};
 
-/// The length of a proof in bytes: two scalars.
+/// The length of a proof in bytes: two scalars (`Ns` of RFC 9497 each).
 pub const PROOF_BYTES: usize = 64;
 /// The longest name of a reason, in bytes.
 const REASON_BYTES_MAX: usize = 60;

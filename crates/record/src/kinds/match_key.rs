@@ -7,8 +7,11 @@ use super::Body;
 use crate::Header;
 use crate::matching::Subject;
 
-/// The length of a public key and of any group element, in bytes (ristretto255, RFC 9496).
+/// The length of a public key and of any group element, in bytes (ristretto255, RFC 9496; `Ne` of RFC 9497).
 pub const ELEMENT_BYTES: usize = 32;
+
+/// The longest time for which a key is answered under, in seconds: partners keep what belongs to it so long.
+pub const SPAN_S_MAX: u64 = 500 * 86_400;
 
 /// A public key. It goes to the partner alone.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -36,6 +39,7 @@ impl Body for MatchKey {
     const KIND: &'static str = "match-key";
 
     fn is_sound(&self, header: &Header) -> bool {
-        super::to_one_partner(header) && self.from < self.until
+        let span_s = self.until.checked_sub(self.from);
+        super::to_one_partner(header) && span_s.is_some_and(|span_s| (1..=SPAN_S_MAX).contains(&span_s))
     }
 }

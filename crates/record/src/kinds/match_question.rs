@@ -9,7 +9,9 @@ use super::{Body, refers_once};
 use crate::{Digest, Header, Relation};
 
 /// To how many elements a question is filled up: to the first of these that holds what is asked.
-pub const SIZES: [usize; 4] = [16, 64, 256, 1024];
+pub const SIZES: [usize; 4] = [16, 64, 256, COUNT_MAX];
+/// The most identifiers of one question.
+pub const COUNT_MAX: usize = 1024;
 /// The longest legal basis, in bytes.
 pub const BASIS_BYTES_MAX: usize = 400;
 

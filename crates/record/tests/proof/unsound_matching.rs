@@ -6,7 +6,7 @@ use mufakat_record::kinds::match_ask::{
     CASE_BYTES_MAX, ITEMS_BYTES_MAX, ITEMS_MAX, Item, MatchAsk, MatchSent, PARTNERS_MAX, QUESTIONS_MAX,
 };
 use mufakat_record::kinds::match_filter::{CLASS_MAX, DELTAS_MAX, MatchFilter};
-use mufakat_record::kinds::match_key::{ELEMENT_BYTES, MatchKey};
+use mufakat_record::kinds::match_key::{ELEMENT_BYTES, MatchKey, SPAN_S_MAX};
 use mufakat_record::kinds::match_list::{MatchBudget, WINDOW_DAYS_MAX};
 use mufakat_record::kinds::match_question::{BASIS_BYTES_MAX, MatchQuestion, SIZES};
 use mufakat_record::kinds::match_result::{Confidence, MatchResult};
@@ -62,6 +62,9 @@ fn keys() {
     check(true, &|k| k.until = k.from + 1);
     check(false, &|k| k.until = k.from);
     check(false, &|k| k.until = k.from - 1);
+    check(true, &|k| k.until = k.from + SPAN_S_MAX);
+    check(false, &|k| k.until = k.from + SPAN_S_MAX + 1);
+    check(false, &|k| k.until = u64::MAX);
     for audience in [vec![agency("vn-police")], vec![agency("id-coastguard"), agency("ru-police")]] {
         expect(false, Header { audience, ..header("") }, &match_key());
     }

@@ -142,14 +142,6 @@ impl Lists {
         Ok(counts.collect::<Result<_, _>>()?)
     }
 
-    /// Entries on the list of a subject, in the order of their changes: the first `limit` of those after a change. One that is
-    /// changed meanwhile comes again at the end.
-    pub fn page(&self, subject: &str, after_change: u64, limit: usize) -> Result<Vec<Entry>, Error> {
-        let sql = "FROM subject s JOIN entry e ON e.subject = s.number
-            WHERE s.name = ? AND e.change > ? AND e.status < 4 AND e.status = 2 ORDER BY e.change LIMIT ?";
-        self.all(sql, params![subject, wide(after_change), clamped(limit.min(PAGE_MAX) as u64)])
-    }
-
     /// Goes through all entries of a subject that became what they are after a change, in the order of their changes, with those
     /// that were taken off the list: what a partner is to be told that was told everything up to that change.
     pub fn each(&self, subject: &str, since_change: u64, mut each: impl FnMut(&Entry)) -> Result<(), Error> {

@@ -46,6 +46,12 @@ impl Lists {
         secret_there(&self.connection, epoch)
     }
 
+    /// The newest epoch up to a day of which the secret is here.
+    pub fn newest_epoch(&self, day: u32) -> Result<Option<u32>, Error> {
+        let sql = "SELECT max(epoch) FROM secret WHERE epoch <= ? AND epoch >= (SELECT erased FROM mark)";
+        Ok(self.connection.query_row(sql, [day], |row| row.get(0))?)
+    }
+
     /// Erases the secrets of all epochs before this one, and gives how many there were. They cannot be made again.
     pub fn erase_before(&mut self, epoch: u32) -> Result<usize, Error> {
         let change = self.begin()?;

@@ -1,13 +1,13 @@
 //! What private matching keeps that is no record: a file of its own beside the state file.
 //!
 //! A holder keeps its list there, the secrets of its epochs, and what it last told each partner; an asker keeps the tags it was
-//! answered, and which identifiers it spent of its budget. The file can be thrown away ([`Lists::make_anew`]): lists are imported
+//! answered, and which identifiers it spent of its budget. The file can be thrown away: lists are imported
 //! again from where they come from, new keys are published, tags are asked again. It is never thrown away unasked, as the budget
 //! would begin anew.
 //!
 //! What is erased leaves the disk. SQLite overwrites what it deletes and still leaves copies behind where it shared out rows to
 //! other pages; so identifiers, notes, tags and secrets stand in tables to which rows are only added, and are overwritten there in
-//! place, never changed in length (numbers have a fixed [width](number::WIDE) too). Rows of zeroes remain until [`Lists::compact`].
+//! place, never changed in length (numbers have a fixed width too). Rows of zeroes remain until [`Lists::compact`].
 //! After each erasure the write-ahead log is cut to nothing.
 //!
 //! What identifiers are found by is an index of hashes. Eight bytes of a hash can stay behind in it until the file is compacted.
@@ -21,7 +21,7 @@ mod tags;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -243,19 +243,6 @@ impl Lists {
         }
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         Ok(Self { connection })
-    }
-
-    /// Throws the file away, whatever it is, and makes it anew. Nobody may have it open.
-    pub fn make_anew(path: &Path) -> Result<Self, Error> {
-        for suffix in ["", "-wal", "-shm"] {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            match fs::remove_file(PathBuf::from(name)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(no_file(error).into()),
-                _ => {}
-            }
-        }
-        Self::open(path)
     }
 
     /// Moves the write-ahead log into the file and cuts it to nothing, so that it holds no older copy of any page. Whatever erases

@@ -8,7 +8,7 @@ use super::{Error, Lists, at_most, damaged};
 /// The length of a tag in bytes.
 pub const TAG_BYTES: usize = 24;
 /// How many tags one question has at most: as many as a batch has places.
-pub const TAGS_MAX: usize = 1_024;
+pub const TAGS_MAX: usize = mufakat_record::kinds::match_question::COUNT_MAX;
 /// The length of a tag with its number.
 const TAGGED_BYTES: usize = 4 + TAG_BYTES;
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mufakat_exchange::{Facts as _, ledger_origin};
+use mufakat_exchange::{Facts as _, Leaf, What, ledger_origin};
 use mufakat_ledger::{Algorithm, Checkpoint, SignedCheckpoint, Signer, TileSource as _};
-use mufakat_record::{AgencyId, KeyId, RecordId};
+use mufakat_record::{Act, AgencyId, Digest, How, KeyId, RecordId};
 use mufakat_views::{Row, RowChange, Rows as _};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -16,6 +16,7 @@ use super::rows::UpTo;
 use super::{Options, Reader, SCHEMA, Sqlite};
 use crate::conformance::community::{Community, Node, name, send};
 use crate::conformance::{self, Place};
+use crate::summaries::gather;
 use crate::{
     CLASSES_OF_AUTHOR_MAX, Error, Finding, MailboxLimits, NO_CLASS, Part, Purpose, Queries as _, Secret, Store as _,
 };
@@ -506,6 +507,31 @@ fn a_file_of_version_1_is_brought_up_to_date() {
     assert_eq!(markers(&older.file(&name("bb"))), (0..20).filter(|n| *n != 3).collect());
     drop(store);
     older.open(&name("bb")).unwrap();
+}
+
+#[test]
+fn uses_under_a_clock_that_was_ahead_keep_no_summary_waiting() {
+    let (folder, community) = (Folder::new(), Community::found(&["aa", "bb"]));
+    let (mut a, mut b) = (node(&folder, &community, "aa"), node(&folder, &community, "bb"));
+    let report = a.report(&[&name("bb")], "EXERCISE read", &[]);
+    a.share(vec![report.clone()]).unwrap();
+    send(&mut a, &mut b, 1, 1);
+    let (stretch, now) = (2_000, 3_000);
+    for at_ms in [1_000, 9_000, 1_500, 2_500, 1_600] {
+        let act = Act::of_the_node(How::Read, Digest([7; 32])).to_detail();
+        let batch = b.exchange.note(Leaf::about(What::Use, &report.id(), at_ms, &act, [1; 16]));
+        b.store.apply(&batch.changes).unwrap();
+    }
+    let size = b.exchange.ledger().0;
+    let told = |mark, later| {
+        let gathered = gather(&b.store, mark, size, later).unwrap();
+        let counts: Vec<_> = gathered.summaries().map(|(_, summary, _)| summary.uses[0].count).collect();
+        (gathered.until, counts)
+    };
+    // Three up to the first of the present stretch, the one in the future among them; the others at its end.
+    let (until, counts) = told(None, stretch..=now);
+    assert_eq!((until, counts), (size - 2, vec![3]));
+    assert_eq!(told(Some(until), 4_000..=4_500), (size, vec![2]));
 }
 
 #[test]

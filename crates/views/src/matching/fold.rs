@@ -112,7 +112,6 @@ fn of_question(question: &Question, by: Option<&OfficerId>) -> Facets {
         ("ask", question.ask.to_string()),
         ("question", question.question.to_string()),
         ("partner", question.partner.to_string()),
-        ("key", question.key.to_string()),
         ("state", question.state.name().to_owned()),
         ("by", whose(by)),
     ]
@@ -297,7 +296,7 @@ pub(super) fn filter(event: &Event<'_>, record: &Verified, side: &str, rows: &dy
     }
     let room = key.filters.iter().map(|filter| u64::from(filter.class)).sum::<u64>() + u64::from(said.class);
     if room > ROOM_MAX {
-        // A holder tells of its whole list before its changes outgrow it.
+        // Both sides leave it out. The holder sees that by its own row, and tells of its whole list.
         return Ok(Vec::new());
     }
     let (number, class, digest) = (said.number, said.class, said.digest);

@@ -41,6 +41,16 @@ fn outcome(question: &Value) -> (u8, String) {
     }
 }
 
+/// Of when the list is that was looked into, and whether the partner has told of another since.
+fn list_of(question: &Value) -> String {
+    let at = question["list_at_ms"].as_u64().map(show_ms).unwrap_or_default();
+    match question["list_changed"] == true {
+        true if at.is_empty() => "changed since".to_owned(),
+        true => format!("{at}, changed since"),
+        false => at,
+    }
+}
+
 fn confidence(hit: &Value) -> String {
     match hit["confidence"].as_str() {
         Some("name-folded") => "candidate, spelt alike".to_owned(),
@@ -81,6 +91,7 @@ pub(super) fn ask_words(ask: &Value) -> String {
         "partner",
         "subject",
         "state",
+        "list of",
         "item",
         "confidence",
         "category",
@@ -95,14 +106,16 @@ pub(super) fn ask_words(ask: &Value) -> String {
             text_of(&question["partner"]),
             subject_shown(&question["subject"], &question["enumerable"]),
             outcome(question).1,
+            list_of(question),
         ];
         let hits = question["hits"].as_array().map(Vec::as_slice).unwrap_or_default();
         for hit in hits {
-            let [partner, subject, state] = first.clone();
+            let [partner, subject, state, list] = first.clone();
             table.row([
                 partner,
                 subject,
                 state,
+                list,
                 item_shown(&ask["items"], &hit["item"]),
                 confidence(hit),
                 text_of(&hit["category"]),
@@ -112,14 +125,15 @@ pub(super) fn ask_words(ask: &Value) -> String {
             ]);
         }
         if hits.is_empty() {
-            let ([partner, subject, state], none) = (first, String::new);
+            let ([partner, subject, state, list], none) = (first, String::new);
             let question = short_of(&question["question"]);
-            table.row([partner, subject, state, none(), none(), none(), none(), none(), question]);
+            table.row([partner, subject, state, list, none(), none(), none(), none(), none(), question]);
         }
     }
     for (partner, subject) in unasked(ask) {
         let none = String::new;
-        table.row([partner, subject, "not asked: no-list".into(), none(), none(), none(), none(), none(), none()]);
+        let state = "not asked: no-list".into();
+        table.row([partner, subject, state, none(), none(), none(), none(), none(), none(), none()]);
     }
     text.push('\n');
     text.push_str(&table.text("nobody was asked yet"));
@@ -349,8 +363,20 @@ mod tests {
         let ask = json!({ "id": "ab".repeat(32), "items": [{ "subject": "name", "value": "EXERCISE An", "birth_year": 1980 }],
             "partners": ["ru-police"], "questions": [question("ru-police", "name", "hit", &[hit(0, "name-coarse", 7)])] });
         let text = ask_words(&ask);
-        contains(&text, &["ru-police  name     candidate  0 EXERCISE An, born 1980", "0 hits; 1 candidate\n"]);
+        contains(&text, &["ru-police  name     candidate", "0 EXERCISE An, born 1980", "0 hits; 1 candidate\n"]);
         assert!(!text.contains("not secret"), "{text}");
+    }
+
+    #[test]
+    fn how_old_the_list_is_stands_beside_what_it_says() {
+        for (list_at_ms, list_changed, expect) in [
+            (json!(0), false, "1970-01-01T00:00:00Z"),
+            (json!(0), true, "1970-01-01T00:00:00Z, changed since"),
+            (Value::Null, true, "changed since"),
+            (Value::Null, false, ""),
+        ] {
+            assert_eq!(list_of(&json!({ "list_at_ms": list_at_ms, "list_changed": list_changed })), expect);
+        }
     }
 
     #[test]

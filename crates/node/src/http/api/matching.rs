@@ -93,6 +93,10 @@ struct Question {
     answered_ms: Option<u64>,
     /// In milliseconds since 1970.
     looked_ms: Option<u64>,
+    /// When the partner told of the list, or of its last change, that was looked into: in milliseconds since 1970.
+    list_at_ms: Option<u64>,
+    /// Whether the partner has told of changes that were not looked into: nobody watches it, or they have not come whole.
+    list_changed: bool,
     hits: Vec<Hit>,
 }
 
@@ -120,19 +124,24 @@ async fn show_match(State(node): State<Arc<Node>>, caller: Caller, Id(id): Id) -
     let asked = ask::read_ask(&node, id).await?.ok_or_else(Problem::not_found)?;
     desk::note(&node, &caller, mufakat_record::How::Read, id, Vec::new()).await?;
     let ended_ms = ask::row_of(&node, id).await?.and_then(|row| row.ended_ms);
-    let questions = look::questions_of(&node, id).await?.into_iter().map(|row| Question {
-        question: row.question,
-        partner: row.partner,
-        subject: row.subject,
-        enumerable: row.subject.is_enumerable(),
-        count: row.count,
-        state: row.state.name(),
-        reason: row.reason,
-        answered_ms: row.answered_ms,
-        looked_ms: row.looked_ms,
-        hits: row.hits.into_iter().map(shown).collect(),
-    });
-    let questions = questions.collect();
+    let mut questions = Vec::new();
+    for row in look::questions_of(&node, id).await? {
+        let (list_at_ms, list_changed) = look::list_of(&node, &row).await?;
+        questions.push(Question {
+            question: row.question,
+            partner: row.partner,
+            subject: row.subject,
+            enumerable: row.subject.is_enumerable(),
+            count: row.count,
+            state: row.state.name(),
+            reason: row.reason,
+            answered_ms: row.answered_ms,
+            looked_ms: row.looked_ms,
+            list_at_ms,
+            list_changed,
+            hits: row.hits.into_iter().map(shown).collect(),
+        });
+    }
     Ok(axum::Json(Ask {
         id,
         by: asked.by.clone(),
@@ -201,8 +210,8 @@ async fn draft_from_hit(
 #[utoipa::path(
     post, path = "/api/v1/matching/entries", operation_id = "put_match_entries", tag = "matching",
     request_body(
-        content_type = "application/x-ndjson", content = String,
-        description = "At most 10,000 lines: `subject`, `value`, `birth_year` (of a `name`), `category`, `tlp`, `note`, `expires` (in seconds since 1970), `remove`."
+        content_type = "application/x-ndjson",
+        description = "An entry on each line, at most 10,000 lines: `subject`, `value`, `birth_year` (of a `name`), `category`, `tlp`, `note`, `expires` (in seconds since 1970), `remove`."
     ),
     responses((status = 200, description = "What became of each.", body = Taken))
 )]

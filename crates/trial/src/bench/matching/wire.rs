@@ -1,10 +1,10 @@
 //! How many bytes of a parcel an identifier takes, each way.
 
 use anyhow::{Result, anyhow};
-use mufakat_matching::question::{self, COUNT_MAX, Secret};
+use mufakat_matching::question::{self, Secret};
 use mufakat_record::kinds::Body;
 use mufakat_record::kinds::match_answer::{MatchAnswer, Outcome};
-use mufakat_record::kinds::match_question::MatchQuestion;
+use mufakat_record::kinds::match_question::{COUNT_MAX, MatchQuestion};
 use mufakat_record::kinds::request::By;
 use mufakat_record::{
     AgencyId, Digest, Draft, Handling, Header, RecordId, Reference, Relation, SealingKey, SigningKey, Tlp, parcel,
