@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::bail;
 
-use crate::nodes::{self, Progress};
+use crate::nodes::{self, Progress, What};
 use crate::step::Log;
 use crate::tools;
 
@@ -13,7 +13,7 @@ use crate::tools;
 pub(crate) fn part(root: &Path, log: &mut Log) -> anyhow::Result<String> {
     let schemathesis = root.join("tools/schemathesis");
     let python = tools::python_env_called("api-venv", root, &schemathesis.join("requirements.txt"), log)?;
-    let trial = nodes::build(root, false, log, Progress::hidden())?;
+    let trial = nodes::build(root, What::Everything, log, Progress::hidden())?;
     let mut command = Command::new(trial);
     command.arg("api").arg("--python").arg(python).arg("--hooks").arg(schemathesis.join("hooks.py"));
     let output = command.stderr(log.file()?).output()?;

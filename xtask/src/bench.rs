@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Context;
 use clap::builder::PossibleValuesParser;
 
-use crate::nodes::{self, Progress};
+use crate::nodes::{self, Progress, What};
 use crate::step::Log;
 use crate::{Run, tools};
 
@@ -34,7 +34,7 @@ impl Run for Args {
     fn run(self) -> anyhow::Result<ExitCode> {
         let root = tools::root();
         let mut log = Log::create(&root, "bench-build")?;
-        let trial = nodes::build(&root, true, &mut log, Progress::shown())?;
+        let trial = nodes::build(&root, What::Both { release: true }, &mut log, Progress::shown())?;
         let mut command = Command::new(trial);
         command.arg("bench").arg(&self.part);
         if self.part == MATCHING {

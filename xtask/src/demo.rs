@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use crate::nodes::{self, Progress};
+use crate::nodes::{self, Progress, What};
 use crate::step::{Log, TAIL_LINES, tail};
 use crate::{Run, tools};
 
@@ -33,7 +33,7 @@ impl Run for Args {
     fn run(self) -> anyhow::Result<ExitCode> {
         let root = tools::root();
         let mut log = Log::create(&root, "demo-build")?;
-        let trial = nodes::build(&root, self.release, &mut log, Progress::shown())?;
+        let trial = nodes::build(&root, What::Both { release: self.release }, &mut log, Progress::shown())?;
         let mut command = command(&root, &trial, &mut log)?;
         let options = [("--check", self.check), ("--json", self.json), ("--keep", self.keep)];
         command.args(options.iter().filter(|(_, given)| *given).map(|(option, _)| option));
@@ -54,7 +54,7 @@ fn command(root: &Path, trial: &Path, log: &mut Log) -> anyhow::Result<Command> 
 
 /// Builds and runs it as a check, and says in short what held.
 pub(crate) fn check(root: &Path, log: &mut Log) -> anyhow::Result<String> {
-    let trial = nodes::build(root, false, log, Progress::hidden())?;
+    let trial = nodes::build(root, What::Everything, log, Progress::hidden())?;
     let output = command(root, &trial, log)?.args(["--check", "--json"]).stderr(log.file()?).output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     log.line(&said)?;

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use crate::nodes::{self, Progress, What};
 use crate::step::Log;
 use crate::tools;
 
@@ -16,7 +17,8 @@ const PROGRAM: &str = "mufakat ";
 
 /// Runs every `sh` block of the guide that uses the program, in order, in one shell that stops at the first failure.
 pub(crate) fn part(root: &Path, log: &mut Log) -> anyhow::Result<String> {
-    log.run(tools::cargo(root).args(["build", "-p", "mufakat-cli"]))?;
+    let trial = nodes::build(root, What::Everything, log, Progress::hidden())?;
+    let programs = trial.parent().context("the programs are in no folder")?;
     let text = std::fs::read_to_string(root.join(GUIDE)).with_context(|| format!("cannot read {GUIDE}"))?;
     let blocks = blocks(&text);
     ensure!(!blocks.is_empty(), "{GUIDE} has no examples");
@@ -31,7 +33,7 @@ pub(crate) fn part(root: &Path, log: &mut Log) -> anyhow::Result<String> {
     }
     std::fs::create_dir_all(&folder)?;
     let path = std::env::var("PATH").unwrap_or_default();
-    let path = format!("{}:{path}", root.join("target/debug").display());
+    let path = format!("{}:{path}", programs.display());
     // Whatever the examples leave running ends with the shell.
     let script = format!("set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{}", blocks.join("\n"));
     let mut command = Command::new("bash");

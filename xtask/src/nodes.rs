@@ -16,12 +16,28 @@ const TRIAL: &str = "mufakat-trial";
 /// How often progress is told where there is no terminal.
 const TOLD_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Builds both, and gives the path of the trials. What the compiler says goes to the log, and from there to the error.
-pub(crate) fn build(root: &Path, release: bool, log: &mut Log, mut progress: Progress) -> anyhow::Result<PathBuf> {
+/// What is built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    /// Both, for whoever tries them or measures.
+    Both { release: bool },
+    /// Every program with every test. The features of dependencies are then those with which the unit tests were built; with fewer
+    /// packages they are others, and some hundred crates would be built once more.
+    Everything,
+}
+
+/// Builds, and gives the path of the trials; other programs stand beside it. What the compiler says goes to the log, and from there
+/// to the error.
+pub(crate) fn build(root: &Path, what: What, log: &mut Log, mut progress: Progress) -> anyhow::Result<PathBuf> {
     let mut command = tools::cargo(root);
-    command.args(["build", "-p", "mufakat-cli", "-p", TRIAL, "--message-format", "json-render-diagnostics"]);
-    if release {
-        command.arg("--release");
+    command.args(["build", "--message-format", "json-render-diagnostics"]);
+    match what {
+        What::Both { release } => {
+            command.args(["-p", "mufakat-cli", "-p", TRIAL]).args(release.then_some("--release"));
+        }
+        What::Everything => {
+            command.args(["--workspace", "--bins", "--tests"]);
+        }
     }
     let errors = log.file()?;
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).spawn()?;
@@ -31,7 +47,7 @@ pub(crate) fn build(root: &Path, release: bool, log: &mut Log, mut progress: Pro
         let message: Value = serde_json::from_str(&line?).unwrap_or_default();
         if message["reason"] == "compiler-artifact" {
             progress.step();
-            if message["target"]["name"] == TRIAL {
+            if message["target"]["name"] == TRIAL && message["profile"]["test"] == false {
                 trial = message["executable"].as_str().map(PathBuf::from).or(trial);
             }
         }

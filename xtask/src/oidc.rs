@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::bail;
 
-use crate::nodes::{self, Progress};
+use crate::nodes::{self, Progress, What};
 use crate::step::Log;
 use crate::tools;
 
@@ -13,7 +13,7 @@ use crate::tools;
 pub(crate) fn part(root: &Path, log: &mut Log) -> anyhow::Result<String> {
     let requirements = root.join("tools/oidc-provider/requirements.txt");
     let python = tools::python_env_called("oidc-venv", root, &requirements, log)?;
-    let trial = nodes::build(root, false, log, Progress::hidden())?;
+    let trial = nodes::build(root, What::Everything, log, Progress::hidden())?;
     let output = Command::new(trial).arg("oidc").arg("--python").arg(python).stderr(log.file()?).output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     log.line(&said)?;

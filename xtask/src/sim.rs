@@ -1,13 +1,16 @@
 //! `cargo xtask sim`: many nodes in one process, with loss, crashes and liars, from one seed after the other.
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Context;
 
+use crate::nodes::{self, Progress, What};
 use crate::step::Log;
 use crate::{Run, tools};
 
+/// The simulator's program.
+const SIM: &str = "mufakat-sim";
 /// How many seeds run within `cargo xtask test`.
 const SEEDS: u64 = 500;
 
@@ -25,21 +28,21 @@ pub(crate) struct Args {
 impl Run for Args {
     fn run(self) -> anyhow::Result<ExitCode> {
         let root = tools::root();
-        let status = command(&root, self.seeds, self.from).status().context("cannot start the simulator")?;
+        let mut command = tools::cargo(&root);
+        command.args(["run", "--quiet", "-p", "mufakat-sim", "--bin", SIM, "--"]);
+        let status = seeds(&mut command, self.seeds, self.from).status().context("cannot start the simulator")?;
         Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-fn command(root: &Path, seeds: u64, from: u64) -> std::process::Command {
-    let mut command = tools::cargo(root);
-    command.args(["run", "--quiet", "-p", "mufakat-sim", "--bin", "mufakat-sim", "--"]);
-    command.args(["--seeds", &seeds.to_string(), "--from", &from.to_string()]);
-    command
+fn seeds(command: &mut Command, seeds: u64, from: u64) -> &mut Command {
+    command.args(["--seeds", &seeds.to_string(), "--from", &from.to_string()])
 }
 
 /// Runs the seeds of the test command, and says in short what they did.
 pub(crate) fn part(root: &Path, log: &mut Log) -> anyhow::Result<String> {
-    log.run(&mut command(root, SEEDS, 0))?;
+    let trial = nodes::build(root, What::Everything, log, Progress::hidden())?;
+    log.run(seeds(&mut Command::new(trial.with_file_name(SIM)), SEEDS, 0))?;
     let text = log.text()?;
     let last = text.lines().rev().find(|line| !line.trim().is_empty()).context("the simulator says nothing")?;
     anyhow::ensure!(last.contains(&SEEDS.to_string()), "not all seeds ran: {last}");

@@ -3,12 +3,13 @@
 //! To add a part, write its function and add one line to [`PARTS`]. A part that lacks a tool fails; none is skipped.
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::builder::PossibleValuesParser;
 
+use crate::nodes::{self, Progress, What};
 use crate::step::{Log, Step, TAIL_LINES, seconds, tail};
 use crate::{Run, api, demo, fuzz, guide, oidc, sim, tidy, tools, verifier};
 
@@ -185,9 +186,9 @@ fn docs(root: &Path, log: &mut Log) -> anyhow::Result<String> {
 }
 
 fn kills(root: &Path, log: &mut Log) -> anyhow::Result<String> {
-    log.run(tools::cargo(root).args(["build", "-p", "mufakat-cli", "-p", "mufakat-trial"]))?;
-    let load = killed(root, log, "load", 30)?;
-    let deletions = killed(root, log, "deletions", 50)?;
+    let trial = nodes::build(root, What::Everything, log, Progress::hidden())?;
+    let load = killed(&trial, log, "load", 30)?;
+    let deletions = killed(&trial, log, "deletions", 50)?;
     // Each record that is there to be deleted is deleted once, and those that its holder deletes are receipted.
     let count = |name: &str| deletions[name].as_u64().unwrap_or_default();
     let few = count("under_way_at_a_kill") < 50 || count("deletions") < 50 || count("receipts") == 0;
@@ -201,10 +202,9 @@ fn kills(root: &Path, log: &mut Log) -> anyhow::Result<String> {
 }
 
 /// Kills nodes so many times, and gives the trial's last word.
-fn killed(root: &Path, log: &mut Log, during: &str, times: u64) -> anyhow::Result<serde_json::Value> {
+fn killed(trial: &Path, log: &mut Log, during: &str, times: u64) -> anyhow::Result<serde_json::Value> {
     let number = times.to_string();
-    let options = ["--during", during, "--times", &number, "--json"];
-    log.run(tools::cargo(root).args(["run", "-p", "mufakat-trial", "--", "kills"]).args(options))?;
+    log.run(Command::new(trial).args(["kills", "--during", during, "--times", &number, "--json"]))?;
     let told = log.text()?;
     let last = told.lines().rev().find(|line| line.starts_with('{')).context("the trial says nothing")?;
     let told: serde_json::Value = serde_json::from_str(last).context("the trial's last word is not JSON")?;

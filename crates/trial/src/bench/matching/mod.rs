@@ -3,6 +3,7 @@
 
 mod answers;
 mod filters;
+mod leak;
 mod limits;
 mod partners;
 mod psi;
@@ -48,6 +49,7 @@ pub(super) fn measure(figures: &Figures, quick: bool, psi: Result<(&Path, &Path)
     let sizes = if quick { QUICK } else { FULL };
     figures.say("the machine's own limits, and answers");
     let limits = answers::measure(figures, sizes)?;
+    leak::measure(figures, sizes)?;
     wire::measure(figures)?;
     if figures.wants(&["matching.setup", "matching.openmined", "matching.query_1000_of_100k"]) {
         figures.say(&format!("a list of {} is evaluated", sizes.list));
