@@ -8,7 +8,6 @@ use anyhow::{Context, ensure};
 
 use crate::nodes::{self, Progress, What};
 use crate::step::Log;
-use crate::tools;
 
 /// The document whose examples run.
 const GUIDE: &str = "README.md";
