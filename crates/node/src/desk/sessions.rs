@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use mufakat_record::{Digest, OfficerId, RecordId};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// How many sessions may be open.
 pub(crate) const SESSIONS_MAX: usize = 10_000;
@@ -65,7 +66,8 @@ impl Why {
 }
 
 /// What people see of a session.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = SessionShown)]
 pub(crate) struct Shown {
     /// Whose it is.
     pub(crate) officer: OfficerId,

@@ -7,7 +7,8 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use serde::Deserialize;
+use mufakat_record::{OfficerId, RecordId, Role, Tlp};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -17,6 +18,7 @@ use webauthn_rs::prelude::{PublicKeyCredential, RegisterPublicKeyCredential};
 use super::problem::{Json, Problem, Query};
 use crate::desk::officers::Officer;
 use crate::desk::secret::Secret;
+use crate::desk::sessions::Shown;
 use crate::desk::{self, Address, Caller, Ticket, Via};
 use crate::node::Node;
 
@@ -49,17 +51,29 @@ struct Invited {
     invitation: String,
 }
 
+/// What has begun between the node and an authenticator.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CeremonyBegun)]
+struct Begun {
+    /// What to finish it with.
+    ceremony: String,
+    /// What the browser hands to the authenticator (W3C Web Authentication, `CredentialCreationOptions` or
+    /// `CredentialRequestOptions`, their binary members in base64url).
+    #[schema(value_type = Object)]
+    options: Value,
+}
+
 /// Begins the registration of a passkey.
 #[utoipa::path(post, path = "/api/v1/session/registration/begin", operation_id = "begin_registration", tag = "session", security(()),
     request_body = Invited,
-    responses((status = 200, description = "`ceremony`, and `options` for the authenticator", body = Value)))]
+    responses((status = 200, description = "`ceremony`, and `options` for the authenticator", body = Begun)))]
 async fn begin_registration(
     State(node): State<Arc<Node>>,
     Address(from): Address,
     Json(asked): Json<Invited>,
-) -> Result<axum::Json<Value>, Problem> {
+) -> Result<axum::Json<Begun>, Problem> {
     let (ceremony, options) = desk::begin_registration(&node, from, &asked.invitation)?;
-    Ok(axum::Json(json!({ "ceremony": ceremony, "options": options })))
+    Ok(axum::Json(Begun { ceremony, options }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -74,26 +88,35 @@ struct Registered {
     credential: RegisterPublicKeyCredential,
 }
 
+/// A passkey that is registered.
+#[derive(Serialize, ToSchema)]
+struct Enrolled {
+    /// Whose it is.
+    officer: OfficerId,
+    /// The record of it.
+    credential: RecordId,
+}
+
 /// Finishes the registration of a passkey; the one-time link is used up.
 #[utoipa::path(post, path = "/api/v1/session/registration/finish", operation_id = "finish_registration", tag = "session", security(()),
     request_body = Registered,
-    responses((status = 201, description = "the `officer`, and the `credential`'s record", body = Value)))]
+    responses((status = 201, description = "the `officer`, and the `credential`'s record", body = Enrolled)))]
 async fn finish_registration(
     State(node): State<Arc<Node>>,
     Address(from): Address,
     Json(asked): Json<Registered>,
-) -> Result<Response, Problem> {
+) -> Result<(StatusCode, axum::Json<Enrolled>), Problem> {
     let Registered { ceremony, label, credential } = asked;
-    let (officer, id) = desk::finish_registration(&node, from, &ceremony, &label, &credential).await?;
-    Ok((StatusCode::CREATED, axum::Json(json!({ "officer": officer, "credential": id }))).into_response())
+    let (officer, credential) = desk::finish_registration(&node, from, &ceremony, &label, &credential).await?;
+    Ok((StatusCode::CREATED, axum::Json(Enrolled { officer, credential })))
 }
 
 /// Begins a sign-in with a passkey.
 #[utoipa::path(post, path = "/api/v1/session/begin", operation_id = "begin_sign_in", tag = "session", security(()),
-    responses((status = 200, description = "`ceremony`, and `options` for the authenticator", body = Value)))]
-async fn begin_sign_in(State(node): State<Arc<Node>>, Address(from): Address) -> Result<axum::Json<Value>, Problem> {
+    responses((status = 200, description = "`ceremony`, and `options` for the authenticator", body = Begun)))]
+async fn begin_sign_in(State(node): State<Arc<Node>>, Address(from): Address) -> Result<axum::Json<Begun>, Problem> {
     let (ceremony, options) = desk::begin_sign_in(&node, from)?;
-    Ok(axum::Json(json!({ "ceremony": ceremony, "options": options })))
+    Ok(axum::Json(Begun { ceremony, options }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -173,13 +196,32 @@ async fn finish_oidc(
 }
 
 /// Who one is, and by what one was let in.
+#[derive(Serialize, ToSchema)]
+struct WhoAmI {
+    /// The pseudonym, by which partners know the officer; at the socket nobody.
+    officer: Option<OfficerId>,
+    /// The name, which stays at home.
+    name: Option<String>,
+    roles: Vec<Role>,
+    clearance: Tlp,
+    /// For what the officer may act; for anything, when there are none.
+    purposes: Vec<String>,
+    /// `socket`, `session` or `token`.
+    via: &'static str,
+    /// The operations for which a token was given; all, when there are none. Without a token nothing.
+    scopes: Option<Vec<String>>,
+    /// The session, when there is one.
+    session: Option<Shown>,
+}
+
+/// Who one is, and by what one was let in.
 #[utoipa::path(get, path = "/api/v1/session", operation_id = "who_am_i", tag = "session",
-    responses((status = 200, description = "the officer; at the socket nobody", body = Value)))]
+    responses((status = 200, description = "the officer; at the socket nobody", body = WhoAmI)))]
 async fn who_am_i(
     State(node): State<Arc<Node>>,
     caller: Caller,
     ticket: Option<Extension<Ticket>>,
-) -> axum::Json<Value> {
+) -> axum::Json<WhoAmI> {
     let known = caller.officer.as_ref().and_then(|officer| node.desk.officer(officer));
     let now = std::time::Instant::now();
     let session = match ticket {
@@ -189,21 +231,21 @@ async fn who_am_i(
         }
         _ => None,
     };
-    let (via, scopes) = match &caller.via {
+    let (via, scopes) = match caller.via {
         Via::Socket => ("socket", None),
         Via::Session => ("session", None),
         Via::Token { scopes } => ("token", Some(scopes)),
     };
-    axum::Json(json!({
-        "officer": caller.officer,
-        "name": known.map(|officer| officer.name.clone()),
-        "roles": caller.roles,
-        "clearance": caller.clearance,
-        "purposes": caller.purposes,
-        "via": via,
-        "scopes": scopes,
-        "session": session,
-    }))
+    axum::Json(WhoAmI {
+        officer: caller.officer,
+        name: known.map(|officer| officer.name.clone()),
+        roles: caller.roles,
+        clearance: caller.clearance,
+        purposes: caller.purposes,
+        via,
+        scopes,
+        session,
+    })
 }
 
 /// Signs out: ends the session that asks.
