@@ -9,6 +9,7 @@ use clap::{ArgMatches, Command};
 
 mod api;
 mod bench;
+mod console;
 mod demo;
 mod fuzz;
 mod guide;
@@ -20,6 +21,7 @@ mod test;
 mod tidy;
 mod tools;
 mod verifier;
+mod web;
 
 /// Every subcommand: the type of its arguments, and the name it is called by.
 const SUBCOMMANDS: &[Subcommand] = &[
@@ -29,6 +31,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::of::<sim::Args>("sim"),
     Subcommand::of::<test::Args>("test"),
     Subcommand::of::<tidy::Args>("tidy"),
+    Subcommand::of::<web::Args>("web"),
 ];
 
 /// What a subcommand's arguments can do: the help text comes from the doc comment on the implementing type.

@@ -11,7 +11,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::nodes::{self, Progress, What};
 use crate::step::{Log, Step, TAIL_LINES, seconds, tail};
-use crate::{Run, api, demo, fuzz, guide, oidc, sim, tidy, tools, verifier};
+use crate::{Run, api, console, demo, fuzz, guide, oidc, sim, tidy, tools, verifier, web};
 
 /// Run every check; stops at the first failure.
 #[derive(clap::Args)]
@@ -38,6 +38,8 @@ struct Part {
 const PARTS: &[Part] = &[
     Part { name: "fmt", proves: "the code is formatted as rustfmt.toml says", run: fmt },
     Part { name: "tidy", proves: "files, crates and documents keep the rules of the house", run: tidy_part },
+    // Before what compiles the node, which takes the pages in.
+    Part { name: "web", proves: "the console's calls fit the API, and its pages build", run: web::part },
     Part { name: "clippy", proves: "the code of every target compiles without a warning", run: clippy },
     Part { name: "unit", proves: "the tests of every crate hold", run: unit },
     Part { name: "docs", proves: "the API documentation builds without a warning", run: docs },
@@ -58,6 +60,11 @@ const PARTS: &[Part] = &[
         name: "api",
         proves: "Schemathesis over the OpenAPI document finds no 500 and no contract break",
         run: api::part,
+    },
+    Part {
+        name: "console",
+        proves: "officers enrol, ask, watch and see at the console, in a real browser against real nodes",
+        run: console::part,
     },
     Part { name: "fuzz", proves: "no parser of a stranger's bytes breaks within a few seconds", run: fuzz::part },
     Part {

@@ -32,6 +32,7 @@ type Rule = fn(&[File]) -> Vec<Finding>;
 /// The rules that need only the files; the arrows between crates need cargo's metadata too.
 const RULES: &[Rule] = &[
     text::headers,
+    text::web_headers,
     text::lengths,
     text::sizes,
     text::machine_paths,

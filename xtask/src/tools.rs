@@ -36,6 +36,14 @@ pub(crate) fn need_component(root: &Path, subcommand: &str) -> anyhow::Result<()
     bail!("`cargo {subcommand}` is missing; install it with: rustup component add rustfmt clippy");
 }
 
+/// Where Debian's package puts the browser.
+pub(crate) const CHROMIUM: &str = "/usr/bin/chromium";
+
+/// Ends well where there is npm, and a Node.js that Vite 7 runs on.
+const NODE_PROBE: &str = "require('child_process').execSync('npm --version'); \
+                          const [major, minor] = process.versions.node.split('.').map(Number); \
+                          process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)";
+
 /// A program from outside the Rust toolchain.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tool {
@@ -45,6 +53,10 @@ pub(crate) enum Tool {
     Python,
     /// Builds libFuzzer, which drives the fuzz targets.
     Cxx,
+    /// Builds the console, and drives the browser in its tests.
+    Node,
+    /// Shows the console in its tests.
+    Chromium,
 }
 
 struct Spec {
@@ -66,6 +78,12 @@ impl Tool {
                 packages: &["python3", "python3-venv"],
             },
             Self::Cxx => Spec { name: "a C++ compiler", probe: &["c++", "--version"], packages: &["g++"] },
+            Self::Node => Spec {
+                name: "Node.js 20.19 or later with npm",
+                probe: &["node", "-e", NODE_PROBE],
+                packages: &["nodejs", "npm"],
+            },
+            Self::Chromium => Spec { name: "Chromium", probe: &[CHROMIUM, "--version"], packages: &["chromium"] },
         }
     }
 }
@@ -189,7 +207,7 @@ mod tests {
 
     #[test]
     fn every_tool_has_a_probe_and_a_package() {
-        for tool in [Tool::Git, Tool::Python, Tool::Cxx] {
+        for tool in [Tool::Git, Tool::Python, Tool::Cxx, Tool::Node, Tool::Chromium] {
             let spec = tool.spec();
             assert!(!spec.probe.is_empty() && !spec.packages.is_empty(), "{tool:?}");
         }

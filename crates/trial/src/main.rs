@@ -1,9 +1,10 @@
-//! Trials with real nodes: the demonstration, the benchmark, killing nodes in mid-transfer, signing in, and the API as it is
-//! described.
+//! Trials with real nodes: the demonstration, the benchmark, killing nodes in mid-transfer, signing in, the API as it is
+//! described, and the console in a browser.
 
 mod api;
 mod bench;
 mod community;
+mod console;
 mod demo;
 mod kills;
 mod oidc;
@@ -27,6 +28,8 @@ enum Trial {
     Api(api::Args),
     /// Measure, beside the machine's own limits
     Bench(bench::Args),
+    /// Work at the console in a browser, as officers do
+    Console(console::Args),
     /// Show the main job with five agencies, step by step
     Demo(demo::Args),
     /// Kill two nodes in turn under load, and see that nothing is lost or doubled
@@ -39,6 +42,7 @@ fn main() -> Result<ExitCode> {
     match Args::parse().trial {
         Trial::Api(args) => api::run(&args),
         Trial::Bench(args) => bench::run(&args),
+        Trial::Console(args) => console::run(&args),
         Trial::Demo(args) => demo::run(args),
         Trial::Kills(args) => kills::run(&args),
         Trial::Oidc(args) => oidc::run(&args),

@@ -10,10 +10,10 @@ const LINES_MAX: usize = 800;
 const BYTES_MAX: u64 = 1024 * 1024;
 
 /// Languages that we write by hand; generated locks and data have whatever length they have.
-const SOURCES: &[&str] = &["rs", "py", "sh", "ts", "js", "svelte"];
+const SOURCES: &[&str] = &["rs", "py", "sh", "ts", "js", "svelte", "css"];
 
 /// Files that people write and read, in which a leftover would be found years later.
-const WRITTEN: &[&str] = &["rs", "py", "sh", "ts", "js", "svelte", "toml", "md"];
+const WRITTEN: &[&str] = &["rs", "py", "sh", "ts", "js", "svelte", "css", "toml", "md"];
 
 /// Macros and attributes that stand for work not done. The needles are joined here so that this file has none.
 const LEFTOVER_CODE: &[&str] =
@@ -28,6 +28,25 @@ pub(super) fn headers(files: &[File]) -> Vec<Finding> {
     let rust = files.iter().filter(|file| file.has_extension(&["rs"]));
     let bare = rust.filter(|file| !file.text.as_deref().is_some_and(|text| text.starts_with("//!")));
     bare.map(|file| Finding::new(&file.path, 1, "header", "a Rust file opens with `//!` and what it is for")).collect()
+}
+
+/// How a file of the console begins: with a comment that says what it is for.
+const OPENINGS: &[(&str, &str)] = &[("ts", "// "), ("js", "// "), ("svelte", "<!-- "), ("css", "/* ")];
+
+pub(super) fn web_headers(files: &[File]) -> Vec<Finding> {
+    let bare = files.iter().filter(|file| file.path.starts_with("web/")).filter_map(|file| {
+        let (extension, opening) = OPENINGS.iter().find(|(extension, _)| file.has_extension(&[extension]))?;
+        let opens = file.text.as_deref().is_some_and(|text| text.starts_with(opening));
+        (!opens).then(|| {
+            Finding::new(
+                &file.path,
+                1,
+                "header",
+                format!("a {extension} file opens with `{opening}` and what it is for"),
+            )
+        })
+    });
+    bare.collect()
 }
 
 pub(super) fn lengths(files: &[File]) -> Vec<Finding> {
@@ -118,6 +137,15 @@ mod tests {
             &[("a.rs", "use x;\n"), ("b.rs", "\n//! Late.\n"), ("c.rs", "")],
             &["a.rs:1", "b.rs:1", "c.rs:1"],
         );
+    }
+
+    #[test]
+    fn files_of_the_console_open_with_a_comment() {
+        let good =
+            [("web/a.ts", "// Why.\n"), ("web/b.svelte", "<!-- Why. -->"), ("web/c.css", "/* Why. */"), ("d.ts", "x")];
+        check(web_headers, &good, &[]);
+        let bad = [("web/a.ts", "import x;"), ("web/b.svelte", "<p>"), ("web/c.css", "a {}"), ("web/d.js", "")];
+        check(web_headers, &bad, &["web/a.ts:1", "web/b.svelte:1", "web/c.css:1", "web/d.js:1"]);
     }
 
     #[test]

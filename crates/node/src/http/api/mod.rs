@@ -69,13 +69,14 @@ pub(crate) fn local_routes(node: &Arc<Node>) -> Router {
     routes.layer(Extension(Caller::operator()))
 }
 
-/// The routes of a running node at the desk's listener, for officers' browsers and programs.
+/// The routes of a running node at the desk's listener, for officers' browsers and programs, with the console's pages.
 pub(crate) fn desk_routes(node: &Arc<Node>) -> Router {
     let (routes, operations) = routes(node);
     let open = Router::from(session::open_routes()).with_state(Arc::clone(node));
     routes
         .layer(from_fn_with_state(Arc::clone(node), desk::authenticate))
         .merge(through_the_gate(node, open, operations))
+        .merge(super::console::routes())
         .layer(from_fn_with_state(Arc::clone(node), desk::guard))
 }
 

@@ -33,8 +33,8 @@ const TOKEN_S_MAX: u64 = 366 * 86_400;
 /// How many officers a page has when nothing is said, and at most.
 const PAGE: usize = 100;
 const PAGE_MAX: usize = 500;
-/// The page of the console on which a one-time link is used. Browsers do not send what stands behind the `#`.
-const ENROL: &str = "/enrol#";
+/// The page of the console on which a one-time link is used. Browsers do not send what stands behind the `#`, so it comes to no log.
+const ENROL: &str = "/#/enrol/";
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::new()

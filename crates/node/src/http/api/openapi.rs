@@ -299,6 +299,19 @@ mod tests {
         }
     }
 
+    /// What the console's types are generated from is what the node serves.
+    #[test]
+    fn the_console_is_built_for_this_api() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let web = root.join("web/openapi.json");
+        let mut now = description().to_pretty_json().unwrap();
+        now.push('\n');
+        if std::fs::read_to_string(&web).unwrap_or_default() != now {
+            std::fs::write(root.join("target/openapi.json"), &now).unwrap();
+            panic!("web/openapi.json is of another API; look at target/openapi.json and put it in its place");
+        }
+    }
+
     #[test]
     fn what_makes_something_and_shows_no_secret_takes_a_key() {
         let document = document();
