@@ -25,18 +25,17 @@ pub struct Published {
 }
 
 impl Lists {
-    /// The secret of an epoch, which is made at random when it is asked for first. One that was erased is not made again.
+    /// The secret of an epoch, which is made at random when it is asked for first. After one that was erased comes another: it may
+    /// have been erased by a clock that ran ahead, and nobody can bring it back.
     pub fn secret(&mut self, epoch: u32, random: &mut impl FnMut(&mut [u8])) -> Result<Zeroizing<[u8; 32]>, Error> {
         let change = self.begin()?;
         if let Some(secret) = secret_there(&change, epoch)? {
             return Ok(secret);
         }
-        if epoch < erased_before(&change)? {
-            return Err(Error::Erased(epoch));
-        }
         let mut secret = Zeroizing::new([0; 32]);
         random(secret.as_mut_slice());
-        change.execute("INSERT INTO secret VALUES (?, ?)", params![epoch, secret.as_slice()])?;
+        let sql = "INSERT INTO secret VALUES (?, ?) ON CONFLICT (epoch) DO UPDATE SET seed = excluded.seed";
+        change.execute(sql, params![epoch, secret.as_slice()])?;
         change.commit()?;
         Ok(secret)
     }
@@ -48,18 +47,14 @@ impl Lists {
 
     /// The newest epoch up to a day of which the secret is here.
     pub fn newest_epoch(&self, day: u32) -> Result<Option<u32>, Error> {
-        let sql = "SELECT max(epoch) FROM secret WHERE epoch <= ? AND epoch >= (SELECT erased FROM mark)";
+        let sql = "SELECT max(epoch) FROM secret WHERE epoch <= ? AND seed <> zeroblob(32)";
         Ok(self.connection.query_row(sql, [day], |row| row.get(0))?)
     }
 
-    /// Erases the secrets of all epochs before this one, and gives how many there were. They cannot be made again.
+    /// Erases the secrets of all epochs before this one, and gives how many there were.
     pub fn erase_before(&mut self, epoch: u32) -> Result<usize, Error> {
-        let change = self.begin()?;
-        let sql = "UPDATE secret SET seed = zeroblob(length(seed))
-            WHERE epoch < ? AND epoch >= (SELECT erased FROM mark)";
-        let erased = change.execute(sql, [epoch])?;
-        change.execute("UPDATE mark SET erased = max(erased, ?)", [epoch])?;
-        change.commit()?;
+        let sql = "UPDATE secret SET seed = zeroblob(32) WHERE epoch < ? AND seed <> zeroblob(32)";
+        let erased = self.connection.execute(sql, [epoch])?;
         self.scrub()?;
         Ok(erased)
     }
@@ -109,11 +104,7 @@ impl Lists {
 }
 
 fn secret_there(connection: &rusqlite::Connection, epoch: u32) -> Result<Option<Zeroizing<[u8; 32]>>, Error> {
-    let sql = "SELECT seed FROM secret WHERE epoch = ? AND epoch >= (SELECT erased FROM mark)";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement =
+        connection.prepare_cached("SELECT seed FROM secret WHERE epoch = ? AND seed <> zeroblob(32)")?;
     Ok(statement.query_row([epoch], |row| row.get(0).map(Zeroizing::new)).optional()?)
-}
-
-fn erased_before(connection: &rusqlite::Connection) -> Result<u32, Error> {
-    Ok(connection.query_row("SELECT erased FROM mark", [], |row| row.get(0))?)
 }

@@ -55,16 +55,16 @@ const WAL_BYTES_KEPT: u64 = 64 * 1024 * 1024;
 /// Statements that are kept prepared.
 const STATEMENTS_MAX: usize = 64;
 
-/// `mark.changed` is the number of the last change, `mark.held` how many entries have a handle, and secrets of epochs before
-/// `mark.erased` are erased. `entry.status` is one of [`number::Status`]; `category` and `tlp` are [small](number::small),
-/// `change` and `expires` [wide](number::wide). Entries that are not blank stand in `known` by a hash of what they are about, and
-/// in `handle`. `count` has those that are listed. Of tags that were dropped nothing stands in `asked`.
+/// `mark.changed` is the number of the last change, and `mark.held` how many entries have a handle. `entry.status` is one of
+/// [`number::Status`]; `category` and `tlp` are [small](number::small), `change` and `expires` [wide](number::wide). Entries that
+/// are not blank stand in `known` by a hash of what they are about, and in `handle`. `count` has those that are listed. A secret that
+/// was erased is zero. Of tags that were dropped nothing stands in `asked`.
 const TABLES: &str = "
 CREATE TABLE mark (
     one INTEGER PRIMARY KEY CHECK (one = 1),
-    changed INTEGER NOT NULL, held INTEGER NOT NULL, erased INTEGER NOT NULL
+    changed INTEGER NOT NULL, held INTEGER NOT NULL
 ) STRICT;
-INSERT INTO mark VALUES (1, 0, 0, 0);
+INSERT INTO mark VALUES (1, 0, 0);
 
 CREATE TABLE subject (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE entry (
@@ -191,9 +191,6 @@ pub enum Error {
     /// The source of random bytes gave no handle that is free.
     #[error("no free handle was found at random")]
     NoHandle,
-    /// The secret of this epoch was erased, and is not to be made again.
-    #[error("the secret of epoch {0} was erased")]
-    Erased(u32),
     /// Something was erased, but another connection has not finished reading; [`Lists::scrub`] is to be called again.
     #[error("a reader has not finished, so a copy of what was erased may remain for now")]
     NotScrubbed,
