@@ -18,6 +18,7 @@ use mufakat_views::{Rows, retention};
 use crate::community::{approval, entry, header, party_of, sign};
 use crate::desk::POLICY;
 use crate::invariant::{Invariant, Stop};
+use crate::matching::Deed;
 use crate::network::Event;
 use crate::node::{Role, unavailable};
 use crate::receive::{marker_text, markers};
@@ -42,6 +43,7 @@ pub(crate) enum Act {
     Delete { node: usize },
     Desk { node: usize },
     Step { node: usize, request: RecordId },
+    Matching(Deed),
     Restore { node: usize },
     Lie,
     Fork,
@@ -124,6 +126,9 @@ impl World {
         self.plan_register(end, &honest);
         if !self.options.without_desks {
             self.plan_desks();
+        }
+        if !self.options.without_matching {
+            self.plan_matching();
         }
     }
 
@@ -232,6 +237,7 @@ impl World {
                 let by = self.dice.below(10 * 86_400_000) as i64 - 5 * 86_400_000;
                 self.nodes[node].clock_off_ms += by;
                 self.tell(|_| format!("{node}: its clock is set by {} h", by / 3_600_000));
+                self.look_soon(node);
                 Ok(())
             }
             Act::Part => {
@@ -271,6 +277,7 @@ impl World {
                 Err(Stop::Down | Stop::Full) => Ok(()),
                 done => done,
             },
+            Act::Matching(deed) => self.match_deed(deed),
             Act::Backup { node } => {
                 let path = self.folder.join(format!("{node}.backup"));
                 let made = self.core(node)?.store.backup_to(&path);
@@ -629,6 +636,7 @@ impl World {
         }
         self.forget_at_desk(node, snapshot.ledger_size, &store);
         drop(store);
+        self.lose_lists(node)?;
         self.nodes[node].restored = true;
         // Only a greeting tells partners what a restored node lacks, and relays carry no greetings: it needs a way to each.
         self.without_way.retain(|(a, b)| *a != node && *b != node);
@@ -654,6 +662,7 @@ impl World {
                 self.after(1, Event::Greet { node, life, to });
             }
             self.act_after(1_000, Act::Approve { node });
+            self.look_soon(node);
         }
         Ok(())
     }

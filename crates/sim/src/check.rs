@@ -106,6 +106,7 @@ impl World {
                 self.check_uses(*node)?;
             }
         }
+        self.check_matching()?;
         self.check_homes()?;
         for node in (0..self.nodes.len()).filter(|n| self.nodes[*n].role == Role::Honest).collect::<Vec<_>>() {
             self.check_store(node)?;

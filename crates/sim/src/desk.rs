@@ -218,7 +218,7 @@ impl World {
         self.submit_all(node, submissions)
     }
 
-    fn submit_all(&mut self, node: usize, submissions: Vec<Submission>) -> Result<(), Stop> {
+    pub(crate) fn submit_all(&mut self, node: usize, submissions: Vec<Submission>) -> Result<(), Stop> {
         let said = self.transact(node, |exchange, store, random, now_ms| {
             match exchange.submit(submissions, &POLICY, now_ms, random, store) {
                 Ok((batch, _)) => Ok((batch, Ok(()))),

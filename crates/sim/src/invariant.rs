@@ -31,6 +31,18 @@ pub enum Invariant {
     UsesTold = 12,
     /// What a legal hold is on is not deleted.
     HeldStays = 13,
+    /// Every question of matching is answered or refused, once, and both sides tell the same of it.
+    QuestionsEnd = 14,
+    /// A hit is shown if and only if the holder's list has the identifier, as of the last filter that came.
+    HitsTrue = 15,
+    /// Nothing outside the asker's own ask says what is asked, nor that two questions ask the same.
+    NothingLearned = 16,
+    /// What was asked before is not answered again.
+    ReplaysRefused = 17,
+    /// An answer that is not sound, or of somebody who was not asked, says nothing of any identifier.
+    LiesAreFaults = 18,
+    /// No more is evaluated for a partner within a window than its budget.
+    BudgetsHold = 19,
 }
 
 impl fmt::Display for Invariant {
@@ -48,6 +60,12 @@ impl fmt::Display for Invariant {
             Self::SidesAgree => "both sides of a request come to the same",
             Self::UsesTold => "summaries of use tell of what was done",
             Self::HeldStays => "what a legal hold is on is not deleted",
+            Self::QuestionsEnd => "every question of matching ends once, and both sides agree",
+            Self::HitsTrue => "a hit is shown if and only if it is listed",
+            Self::NothingLearned => "nobody learns what is asked",
+            Self::ReplaysRefused => "what was asked before is not answered again",
+            Self::LiesAreFaults => "an answer that is not sound says nothing",
+            Self::BudgetsHold => "no more is evaluated than a budget holds",
         };
         write!(f, "{} ({text})", *self as u8)
     }

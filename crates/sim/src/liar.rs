@@ -181,7 +181,7 @@ impl World {
         let honest = self.honest();
         let Some(victim) = self.dice.pick(&honest).filter(|victim| self.is_up(*victim)) else { return Ok(()) };
         let directory = self.directory(victim)?;
-        let (me, target) = (self.nodes[node].id.clone(), self.nodes[victim].id.clone());
+        let me = self.nodes[node].id.clone();
         let inbound = self.core(victim)?.exchange.inbound(&me);
         let (mut epoch, mut first) = (inbound.epoch.max(1), if inbound.epoch == 0 { 1 } else { inbound.expected });
         let lie = self.dice.below(if self.options.without_desks { STEP_LIES } else { STEP_LIES + STEP_LIES_MORE });
@@ -200,23 +200,7 @@ impl World {
             2 if inbound.epoch != u64::MAX && self.dice.chance(200) => (epoch, first) = (u64::MAX, 1),
             _ => {}
         }
-        let sealed: Vec<(RecordId, &[u8])> = records.iter().map(|r| (RecordId::of(r), r.as_slice())).collect();
-        let Some(key) = directory.sealing_key(&target, BEGIN_S) else { return Ok(()) };
-        let outer = Outer {
-            suite: 0,
-            sender: me.clone(),
-            recipient: target,
-            epoch,
-            first,
-            count: 0,
-            sealing_key: KeyId([0; 16]),
-            signing_key: KeyId([0; 16]),
-            register_version: 1,
-            expires: u64::MAX,
-        };
-        let signer = self.nodes[node].keys.newest();
-        let Ok(sealed) = parcel::seal(outer, &sealed, &key, &signer, self.dice.bytes()) else { return Ok(()) };
-        let mut bytes = sealed.to_bytes();
+        let Some(mut bytes) = self.liars_parcel(node, victim, (epoch, first), &records)? else { return Ok(()) };
         let last = self.liar.as_mut().and_then(|liar| liar.last.replace((victim, bytes.clone())));
         match lie {
             3 => {
@@ -246,6 +230,35 @@ impl World {
             Err(Stop::Full | Stop::Down) => Ok(()),
             Err(failed) => Err(failed),
         }
+    }
+
+    /// A parcel of the liar's, from a place on its channel on.
+    pub(crate) fn liars_parcel(
+        &mut self,
+        node: usize,
+        victim: usize,
+        (epoch, first): (u64, u64),
+        records: &[Vec<u8>],
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        let directory = self.directory(victim)?;
+        let (sender, recipient) = (self.nodes[node].id.clone(), self.nodes[victim].id.clone());
+        let records: Vec<(RecordId, &[u8])> = records.iter().map(|r| (RecordId::of(r), r.as_slice())).collect();
+        let Some(key) = directory.sealing_key(&recipient, BEGIN_S) else { return Ok(None) };
+        let outer = Outer {
+            suite: 0,
+            sender,
+            recipient,
+            epoch,
+            first,
+            count: 0,
+            sealing_key: KeyId([0; 16]),
+            signing_key: KeyId([0; 16]),
+            register_version: 1,
+            expires: u64::MAX,
+        };
+        let signer = self.nodes[node].keys.newest();
+        let sealed = parcel::seal(outer, &records, &key, &signer, self.dice.bytes());
+        Ok(sealed.ok().map(|sealed| sealed.to_bytes()))
     }
 
     /// The records of a lie, and what must come of them.

@@ -16,6 +16,7 @@ mod drafts;
 mod invariant;
 mod liar;
 mod liar_steps;
+mod matching;
 mod network;
 mod node;
 mod receive;
@@ -41,6 +42,8 @@ pub struct Options {
     /// Nobody is at a desk: records are shared, passed on and taken back, and nothing else. Seeds that were kept before there
     /// were desks lead to their cases so.
     pub without_desks: bool,
+    /// Nobody matches, for seeds that were kept before anybody did. Where nobody is at a desk nobody does either.
+    pub without_matching: bool,
 }
 
 /// Something broken on purpose in the simulator's own handling of a node. Nothing of it is in a product.
@@ -68,11 +71,27 @@ pub enum Sabotage {
     SendHome,
     /// A node deletes what a legal hold is on.
     DeleteHeld,
+    /// A node keeps an answer of matching, and its views never hear of it.
+    UnfoldedAnswer,
+    /// A node answers a question of matching, and then refuses it.
+    AnswerTwice,
+    /// An asker looks into the oldest filter first, so that what was taken off a list stays there.
+    LookOldestFirst,
+    /// An asker writes in a question what it asks.
+    AskInClear,
+    /// An asker makes every ask from the same secret, so that questions can be told to be alike.
+    ReuseBlinds,
+    /// A holder answers a question that it answered before.
+    AnswerReplays,
+    /// An asker takes an answer without a proof for one in which nothing is listed.
+    BelieveAnswer,
+    /// A holder does not count what a partner asked before.
+    ForgetBudget,
 }
 
 impl Sabotage {
     /// Each of them, with the invariant that it breaks.
-    pub const ALL: [(Self, Invariant); 11] = [
+    pub const ALL: [(Self, Invariant); 19] = [
         (Self::DropReceipt, Invariant::NoSilentLoss),
         (Self::SkipGap, Invariant::NoSilentLoss),
         (Self::LeakToOutsider, Invariant::AudienceOnly),
@@ -84,6 +103,14 @@ impl Sabotage {
         (Self::MiscountUse, Invariant::UsesTold),
         (Self::SendHome, Invariant::AudienceOnly),
         (Self::DeleteHeld, Invariant::HeldStays),
+        (Self::UnfoldedAnswer, Invariant::QuestionsEnd),
+        (Self::AnswerTwice, Invariant::QuestionsEnd),
+        (Self::LookOldestFirst, Invariant::HitsTrue),
+        (Self::AskInClear, Invariant::NothingLearned),
+        (Self::ReuseBlinds, Invariant::NothingLearned),
+        (Self::AnswerReplays, Invariant::ReplaysRefused),
+        (Self::BelieveAnswer, Invariant::LiesAreFaults),
+        (Self::ForgetBudget, Invariant::BudgetsHold),
     ];
 }
 
@@ -104,6 +131,10 @@ pub struct Stats {
     pub crashes: u64,
     /// Lies that peers and relays told.
     pub lies: u64,
+    /// Questions of matching that honest agencies asked.
+    pub questions: u64,
+    /// Times that an honest agency came to know what an answer or a filter says.
+    pub results: u64,
     /// Cosignatures that honest witnesses gave.
     pub cosignatures: u64,
     /// Split views that were found.
@@ -120,6 +151,8 @@ impl Stats {
         self.parcels += other.parcels;
         self.crashes += other.crashes;
         self.lies += other.lies;
+        self.questions += other.questions;
+        self.results += other.results;
         self.cosignatures += other.cosignatures;
         self.splits += other.splits;
     }

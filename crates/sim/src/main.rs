@@ -56,8 +56,8 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     println!(
-        "{seeds} seeds in {:.0} s: {} nodes, {} records, {} deliveries, {} parcels, {} crashes, {} lies, {} cosignatures, \
-         {} split views found; every invariant held",
+        "{seeds} seeds in {:.0} s: {} nodes, {} records, {} deliveries, {} parcels, {} crashes, {} lies, {} questions of matching with {} results, \
+         {} cosignatures, {} split views found; every invariant held",
         started.elapsed().as_secs_f64(),
         stats.nodes,
         stats.records,
@@ -65,6 +65,8 @@ fn main() -> ExitCode {
         stats.parcels,
         stats.crashes,
         stats.lies,
+        stats.questions,
+        stats.results,
         stats.cosignatures,
         stats.splits,
     );

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mufakat_exchange::{Batch, Change, Directory, Exchange, OnRetraction, Unavailable};
-use mufakat_record::AgencyId;
 use mufakat_record::kinds::Body;
+use mufakat_record::kinds::match_answer::MatchAnswer;
 use mufakat_record::kinds::receipt::Receipt;
 use mufakat_record::kinds::register_version::RegisterVersion;
 use mufakat_record::kinds::report::Report;
 use mufakat_record::kinds::request_step::RequestStep;
+use mufakat_record::{AgencyId, RecordId};
 use mufakat_store::{Error, Options, Queries, Sqlite, Store};
 use rand_chacha::ChaCha20Rng;
 
@@ -71,6 +72,8 @@ pub(crate) struct Core {
     pub(crate) wakes: BTreeMap<usize, u64>,
     /// How far this process has told originators of uses.
     pub(crate) told: Option<u64>,
+    /// The filter up to which this process has looked into each question of matching that is watched.
+    pub(crate) looked: BTreeMap<RecordId, RecordId>,
 }
 
 /// At which moment a node loses power.
@@ -155,6 +158,8 @@ impl World {
             Some(RequestStep::KIND)
         } else if self.sabotage(Sabotage::UnfoldedReport, 500) {
             Some(Report::KIND)
+        } else if self.sabotage(Sabotage::UnfoldedAnswer, 500) {
+            Some(MatchAnswer::KIND)
         } else {
             None
         }
@@ -211,6 +216,7 @@ impl World {
         let origin = self.core(node)?.exchange.ledger_origin();
         for change in &batch.changes {
             self.note_at_desk(node, change)?;
+            self.note_matched(node, change)?;
             match change {
                 Change::Leaf { index, leaf } => {
                     let shadow = self.shadow.entry(origin.clone()).or_default();
@@ -330,6 +336,7 @@ impl World {
         let Some(core) = self.nodes[node].core.take() else { return Stop::Down };
         self.stats.crashes += 1;
         self.tell(|_| format!("{node}: crash"));
+        self.close_lists(node);
         let path = self.nodes[node].path.clone();
         if self.dice.chance(500) {
             // A connection that is closed tidies up. So that recovery is met, too, the files come back as they were before.
@@ -398,7 +405,8 @@ impl World {
         self.nodes[node].register_version = self.nodes[node].register_version.max(version);
         let random = self.dice.fork();
         let (pending, cursors, wakes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let core = Core { exchange, store, random, pending, cursors, greeted: BTreeSet::new(), wakes, told: None };
+        let (greeted, looked) = (BTreeSet::new(), BTreeMap::new());
+        let core = Core { exchange, store, random, pending, cursors, greeted, wakes, told: None, looked };
         self.nodes[node].core = Some(core);
         self.nodes[node].life += 1;
         self.tell(|_| format!("{node}: start with {size} leaves, register version {version}"));
@@ -419,6 +427,7 @@ impl World {
         let delay = self.dice.between(1_000, self.plan.witness_interval_ms);
         self.after(delay, Event::Round { node, life });
         self.after(1_000, Event::Act(Act::Approve { node }));
+        self.look_soon(node);
     }
 
     fn wake_all(&mut self, node: usize) {

@@ -15,6 +15,7 @@ use crate::desk::Desks;
 use crate::dice::Dice;
 use crate::invariant::{Failure, Invariant, Stop};
 use crate::liar::Liar;
+use crate::matching::Matching;
 use crate::network::Event;
 use crate::node::{Core, Node, Role};
 use crate::{Options, Sabotage, Stats};
@@ -102,12 +103,14 @@ pub(crate) struct World {
     /// The latest register version that was proposed, and the order that did.
     pub(crate) proposing: Option<(u64, usize)>,
     pub(crate) desks: Desks,
+    pub(crate) matching: Matching,
     pub(crate) stats: Stats,
     trail: VecDeque<String>,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, options: Options, folder: &Path) -> Self {
+    pub(crate) fn new(seed: u64, mut options: Options, folder: &Path) -> Self {
+        options.without_matching |= options.without_desks;
         let mut dice = Dice::new(seed);
         let count = match dice.below(40) {
             0..27 => dice.between(5, 7),
@@ -186,6 +189,7 @@ impl World {
             removing: BTreeSet::new(),
             proposing: None,
             desks: Desks::default(),
+            matching: Matching::default(),
             stats: Stats { nodes: count as u64, ..Stats::default() },
             trail: VecDeque::new(),
             dice,
@@ -292,7 +296,8 @@ impl World {
         let mut deleted = false;
         loop {
             self.run_until(self.now + LOOK_MS)?;
-            let Some((invariant, nodes, what)) = self.unsettled() else {
+            let left = self.unsettled().map_or_else(|| self.unmatched(), |left| Ok(Some(left)))?;
+            let Some((invariant, nodes, what)) = left else {
                 if deleted {
                     break;
                 }

@@ -74,7 +74,47 @@ fn a_deletion_of_what_is_held_is_caught() {
 }
 
 #[test]
+fn an_answer_that_the_views_never_heard_of_is_caught() {
+    check(Sabotage::UnfoldedAnswer);
+}
+
+#[test]
+fn an_answer_and_a_refusal_of_one_question_is_caught() {
+    check(Sabotage::AnswerTwice);
+}
+
+#[test]
+fn a_filter_in_the_wrong_order_is_caught() {
+    check(Sabotage::LookOldestFirst);
+}
+
+#[test]
+fn a_question_in_clear_is_caught() {
+    check(Sabotage::AskInClear);
+}
+
+#[test]
+fn a_secret_that_is_used_again_is_caught() {
+    check(Sabotage::ReuseBlinds);
+}
+
+#[test]
+fn an_answered_replay_is_caught() {
+    check(Sabotage::AnswerReplays);
+}
+
+#[test]
+fn a_believed_lie_is_caught() {
+    check(Sabotage::BelieveAnswer);
+}
+
+#[test]
+fn a_forgotten_budget_is_caught() {
+    check(Sabotage::ForgetBudget);
+}
+
+#[test]
 fn each_break_has_its_invariant() {
     let invariants: std::collections::BTreeSet<Invariant> = Sabotage::ALL.into_iter().map(|(_, i)| i).collect();
-    assert!(invariants.len() >= 8);
+    assert!(invariants.len() >= 14);
 }

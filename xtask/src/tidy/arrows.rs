@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store-postgres", &["store"]),
     ("node", &["record", "ledger", "exchange", "matching", "watch", "views", "formats", "store", "store-postgres"]),
     ("cli", &["node", "record", "ledger", "exchange", "store", "formats"]),
-    ("sim", &["record", "ledger", "exchange", "views", "store"]),
+    ("sim", &["record", "ledger", "exchange", "matching", "views", "store"]),
     ("trial", &["record", "ledger", "exchange", "store", "node", "matching"]),
     ("xtask", &[]),
 ];
