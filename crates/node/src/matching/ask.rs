@@ -11,7 +11,7 @@ use mufakat_record::kinds::match_question::{COUNT_MAX, MatchQuestion};
 use mufakat_record::kinds::match_result::Confidence;
 use mufakat_record::matching::Subject;
 use mufakat_record::{
-    AgencyId, Digest, Handling, Header, OfficerId, RecordId, Reference, Relation, SigningKey, Tlp, sha256,
+    AgencyId, Digest, Handling, Header, OfficerId, RecordId, Reference, Relation, SigningKey, ThreadId, Tlp, sha256,
 };
 use mufakat_store::Queries;
 use mufakat_views::matching::{Ask, Key, current};
@@ -119,21 +119,30 @@ pub(super) fn first_of(part: u32) -> usize {
     part as usize * COUNT_MAX
 }
 
-/// The secret of one question: it follows from the ask's, so that whoever has that can recompute all of them, and from one of
-/// them nobody learns of another.
-pub(super) fn secret_of(ask: &[u8; 32], partner: &AgencyId, key: &RecordId, part: u32) -> Secret {
-    let parts: [&[u8]; 5] =
-        [ask, b"mufakat match question 1", &key.0, &part.to_be_bytes(), partner.as_str().as_bytes()];
-    Secret::from_bytes(sha256(&parts.concat()))
+/// The secret of one question: it follows from the ask's and from the question's own thread, so that whoever has both can recompute
+/// it, from one of them nobody learns of another, and no two are the same: an asker that was restored from a backup does not know
+/// what it asked since, and asks again.
+pub(super) fn secret_of(ask: &[u8; 32], partner: &AgencyId, key: &RecordId, part: u32, thread: &ThreadId) -> Secret {
+    Secret::from_bytes(sha256(&own(b"mufakat match question 1", ask, partner, key, part, thread)))
 }
 
 /// The salted hash of a case, as one question has it: neither two partners nor one partner sees by it that two questions are of one
 /// case.
-pub(super) fn case_of(ask: &[u8; 32], partner: &AgencyId, key: &RecordId, part: u32, case: &str) -> Digest {
-    let part = part.to_be_bytes();
-    let parts: [&[u8]; 7] =
-        [ask, b"mufakat match case 1", &key.0, &part, partner.as_str().as_bytes(), b"\0", case.as_bytes()];
-    Digest::of(&parts.concat())
+pub(super) fn case_of(
+    ask: &[u8; 32],
+    partner: &AgencyId,
+    key: &RecordId,
+    part: u32,
+    thread: &ThreadId,
+    case: &str,
+) -> Digest {
+    Digest::of(&[own(b"mufakat match case 1", ask, partner, key, part, thread).as_slice(), case.as_bytes()].concat())
+}
+
+/// What no other question has, and nobody knows who has not the ask.
+fn own(what: &[u8], ask: &[u8; 32], partner: &AgencyId, key: &RecordId, part: u32, thread: &ThreadId) -> Vec<u8> {
+    let parts: [&[u8]; 7] = [ask, what, &key.0, &part.to_be_bytes(), &thread.0, partner.as_str().as_bytes(), b"\0"];
+    parts.concat()
 }
 
 /// Asks partners what an officer wants to know.
@@ -283,6 +292,7 @@ pub(super) struct Ready {
     subject: Subject,
     key: RecordId,
     part: u32,
+    thread: ThreadId,
     made: question::Question,
     case: Digest,
 }
@@ -305,10 +315,12 @@ pub(super) async fn make_questions(
     }
     let made = blocking(move || {
         let blind = |(partner, subject, key, number): &(AgencyId, Subject, RecordId, u32)| {
-            let secret = secret_of(&ask.secret, partner, key, *number);
-            let made = question::ask(&secret, part(&subjects[subject].bytes, *number));
-            let case = case_of(&ask.secret, partner, key, *number, &ask.case);
-            made.map(|made| Ready { partner: partner.clone(), subject: *subject, key: *key, part: *number, made, case })
+            let thread = share::new_thread();
+            let secret = secret_of(&ask.secret, partner, key, *number, &thread);
+            let made = question::ask(&secret, part(&subjects[subject].bytes, *number))?;
+            let case = case_of(&ask.secret, partner, key, *number, &thread, &ask.case);
+            let (partner, subject, key, part) = (partner.clone(), *subject, *key, *number);
+            Ok::<_, question::Fault>(Ready { partner, subject, key, part, thread, made, case })
         };
         super::on_all_cores(&parts, blind)
     });
@@ -374,9 +386,8 @@ pub(super) async fn send(
                 elements: ready.made.elements.concat(),
             };
             let audience = vec![ready.partner.clone()];
-            let thread = share::new_thread();
-            let header =
-                share::header_for(node, directory, MatchQuestion::KIND, audience, handling(&ask.purpose), thread);
+            let handling = handling(&ask.purpose);
+            let header = share::header_for(node, directory, MatchQuestion::KIND, audience, handling, ready.thread);
             let references = vec![Reference { relation: Relation::About, record: ready.key }];
             let record = share::sign(Header { references, ..header }, &body, signer)?;
             let Ready { partner, subject, key, part, made, .. } = ready.clone();
@@ -453,20 +464,18 @@ mod tests {
     fn nothing_hidden_is_the_same_in_two_questions() {
         let (one, two): (AgencyId, AgencyId) = ("ru-police".parse().unwrap(), "th-police".parse().unwrap());
         let (key, other) = (RecordId([1; 32]), RecordId([2; 32]));
-        let secrets = [
-            secret_of(&[7; 32], &one, &key, 0),
-            secret_of(&[7; 32], &two, &key, 0),
-            secret_of(&[7; 32], &one, &other, 0),
-            secret_of(&[7; 32], &one, &key, 1),
+        let (thread, later) = (ThreadId([3; 16]), ThreadId([4; 16]));
+        let of = [
+            (&one, &key, 0, &thread),
+            (&two, &key, 0, &thread),
+            (&one, &other, 0, &thread),
+            (&one, &key, 1, &thread),
+            (&one, &key, 0, &later),
         ];
-        let cases = [
-            case_of(&[7; 32], &one, &key, 0, "x"),
-            case_of(&[7; 32], &two, &key, 0, "x"),
-            case_of(&[7; 32], &one, &other, 0, "x"),
-            case_of(&[7; 32], &one, &key, 1, "x"),
-        ];
-        for first in 0..4 {
-            for second in first + 1..4 {
+        let secrets = of.map(|(partner, key, part, thread)| secret_of(&[7; 32], partner, key, part, thread));
+        let cases = of.map(|(partner, key, part, thread)| case_of(&[7; 32], partner, key, part, thread, "x"));
+        for first in 0..of.len() {
+            for second in first + 1..of.len() {
                 assert!(secrets[first] != secrets[second] && cases[first] != cases[second], "{first} {second}");
             }
         }

@@ -8,7 +8,7 @@ use mufakat_record::kinds::Body;
 use mufakat_record::kinds::match_ask::Item;
 use mufakat_record::kinds::match_key::ELEMENT_BYTES;
 use mufakat_record::kinds::match_question::MatchQuestion;
-use mufakat_record::{RecordId, Verified};
+use mufakat_record::{RecordId, ThreadId, Verified};
 use mufakat_store::Queries;
 use mufakat_views::matching::Question;
 use serde::{Deserialize, Serialize};
@@ -54,16 +54,19 @@ pub(crate) struct Audit {
 
 /// What this agency discloses of a question of its own; nothing of one that it did not ask, or whose ask was deleted.
 pub(crate) async fn disclose(node: &Arc<Node>, id: RecordId) -> Result<Option<(RecordId, Disclosure)>, Fault> {
-    let row = node.read(move |reader| find_row(reader, &[("question", &id.to_string())], Question::of)).await?;
-    let Some((_, row)) = row else { return Ok(None) };
+    let read = node.read(move |reader| {
+        let row = find_row(reader, &[("question", &id.to_string())], Question::of)?;
+        Ok((row, reader.record_bytes(&id)?.and_then(|bytes| Verified::from_own_store(bytes).ok())))
+    });
+    let (Some((_, row)), Some(sent)) = read.await? else { return Ok(None) };
     let Some(asked) = read_ask(node, row.ask).await? else { return Ok(None) };
-    Ok(disclosed(&row, &asked.items, &asked.secret).map(|disclosure| (row.ask, disclosure)))
+    Ok(disclosed(&row, &sent.header().thread, &asked.items, &asked.secret).map(|disclosure| (row.ask, disclosure)))
 }
 
-fn disclosed(row: &Question, items: &[Item], secret: &[u8; 32]) -> Option<Disclosure> {
+fn disclosed(row: &Question, thread: &ThreadId, items: &[Item], secret: &[u8; 32]) -> Option<Disclosure> {
     let subjects = inputs(items).ok()?;
     let inputs = part(&subjects.get(&row.subject)?.bytes, row.part).iter().map(hex::encode).collect();
-    let secret = secret_of(secret, &row.partner, &row.key, row.part);
+    let secret = secret_of(secret, &row.partner, &row.key, row.part, thread);
     Some(Disclosure { question: row.question, secret: hex::encode(secret.as_bytes()), inputs })
 }
 

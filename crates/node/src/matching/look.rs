@@ -133,12 +133,13 @@ async fn still_asks(
     let id = question.question;
     let sent = node.read(move |reader| reader.record_bytes(&id)).await?;
     let Some(sent) = sent.and_then(|bytes| Verified::from_own_store(bytes).ok()) else { return Ok(Err("not-found")) };
+    let thread = sent.header().thread;
     let Ok(sent) = MatchQuestion::from_body(sent.header(), sent.body()) else { return Ok(Err("malformed")) };
     let (asked, row) = (asked.clone(), question.clone());
     blocking(move || {
         let subjects = inputs(&asked.items).map_err(|no| no.reason)?;
         let inputs = part(&subjects.get(&row.subject).ok_or("malformed")?.bytes, row.part);
-        let secret = secret_of(&asked.secret, &row.partner, &row.key, row.part);
+        let secret = secret_of(&asked.secret, &row.partner, &row.key, row.part, &thread);
         question::same_identifiers(&secret, inputs, &of_body(&sent)).map_err(|fault| fault.reason())
     })
     .await
@@ -171,6 +172,7 @@ async fn open(
     if key.side != "got" || key.partner != question.partner {
         return Ok(Err("unknown-key"));
     }
+    let thread = sent.header().thread;
     let (Ok(sent), Ok(answer)) =
         (MatchQuestion::from_body(sent.header(), sent.body()), MatchAnswer::from_body(answer.header(), answer.body()))
     else {
@@ -182,7 +184,7 @@ async fn open(
         let subjects = inputs(&asked.items).map_err(|no| no.reason)?;
         let inputs = subjects.get(&question.subject).ok_or("malformed")?;
         let inputs = part(&inputs.bytes, question.part);
-        let secret = secret_of(&asked.secret, &question.partner, &question.key, question.part);
+        let secret = secret_of(&asked.secret, &question.partner, &question.key, question.part, &thread);
         let public = PublicKey::from_bytes(&key.key.0).map_err(|fault| fault.reason())?;
         question::take(&secret, inputs, &of_body(&sent), &public, elements.as_chunks::<ELEMENT_BYTES>().0, &proof)
             .map_err(|fault| fault.reason())
