@@ -17,7 +17,8 @@ mod upkeep;
 
 pub(crate) use desk::{Draft, KnownArgs, NewArgs, ReplayArgs, WordArgs};
 pub(crate) use matching::{
-    Audit, Format, ImportArgs, Match, MatchAskArgs, MatchBudget, MatchList, PageArgs, RowsArgs, Watch,
+    Audit, CompareArgs, Format, ImportArgs, Match, MatchAskArgs, MatchBudget, MatchList, PageArgs, Person, RowsArgs,
+    Watch,
 };
 pub(crate) use membership::{Forum, FoundArgs, Founding, InitArgs, ProposeArgs, Register, RulesArgs};
 pub(crate) use officers::{GrantArgs, Officer, Session, Token};

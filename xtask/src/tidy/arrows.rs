@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["record", "ledger", "exchange", "views"]),
     ("store-postgres", &["store"]),
     ("node", &["record", "ledger", "exchange", "matching", "watch", "views", "formats", "store", "store-postgres"]),
-    ("cli", &["node", "record", "ledger", "exchange", "store", "formats"]),
+    ("cli", &["node", "record", "ledger", "exchange", "matching", "store", "formats"]),
     ("sim", &["record", "ledger", "exchange", "matching", "views", "store"]),
     ("trial", &["record", "ledger", "exchange", "store", "node", "matching"]),
     ("xtask", &[]),

@@ -1,6 +1,7 @@
 //! Options of the commands about private matching.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -98,6 +99,70 @@ Example:
     /// Disclosing a question under an inspector's order, and recomputing one
     #[command(subcommand)]
     Audit(Audit),
+    /// Rank people whom a partner disclosed by how well they agree with the one asked for, and say why; no node is asked
+    #[command(after_help = "\
+Examples:
+  mufakat match compare 'EXERCISE Nikita Khrushchev:1954-04-07:RUS' 'EXERCISE Хрущёв Никита:1954:RUS' 'EXERCISE Nikolai Chrusov:1955'
+  mufakat match compare --file disclosed.txt
+
+A file has one person a line, the one asked for first. A score is from 0 to 100; it ranks what people look at, and decides nothing.")]
+    Compare(CompareArgs),
+}
+
+/// Whom to compare.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The person asked for, then the candidates: born is a year or a date, the nationality a code of three letters
+    #[arg(value_name = "NAME[:BORN[:NATIONALITY]]", required_unless_present = "file")]
+    pub(crate) people: Vec<Person>,
+    /// More of them from a file, or from standard input for -
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// A person as disclosed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Person {
+    /// The whole name in any script.
+    pub(crate) name: String,
+    /// The year of birth, with month and day where they are known.
+    pub(crate) born: Option<(u16, Option<(u8, u8)>)>,
+    /// In capitals (ISO 3166-1 alpha-3, as in passports).
+    pub(crate) nationality: Option<String>,
+}
+
+impl FromStr for Person {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split(':');
+        let name = parts.next().unwrap_or_default().trim().to_owned();
+        let (born, nationality) = (parts.next(), parts.next());
+        if name.is_empty() || parts.next().is_some() {
+            return Err("a person is NAME, NAME:BORN or NAME:BORN:NATIONALITY".to_owned());
+        }
+        let born = born.filter(|born| !born.is_empty()).map(birth).transpose()?;
+        let nationality =
+            nationality.map(|code| match code.len() == 3 && code.bytes().all(|c| c.is_ascii_alphabetic()) {
+                true => Ok(code.to_ascii_uppercase()),
+                false => Err(format!("{code:?} is no code of three letters (ISO 3166-1 alpha-3)")),
+            });
+        Ok(Self { name, born, nationality: nationality.transpose()? })
+    }
+}
+
+/// A year, or a date with its month and day.
+fn birth(text: &str) -> Result<(u16, Option<(u8, u8)>), String> {
+    let no = || format!("{text:?} is neither a year nor a date such as 1954-04-07");
+    let year = |text: &str| Some(text).filter(|text| text.len() == 4).and_then(|text| text.parse().ok());
+    match text.split_once('-') {
+        None => Ok((year(text).ok_or_else(no)?, None)),
+        Some((begin, _)) => {
+            let date =
+                time::Date::parse(text, &time::format_description::well_known::Iso8601::DATE).map_err(|_| no())?;
+            Ok((year(begin).ok_or_else(no)?, Some((date.month().into(), date.day()))))
+        }
+    }
 }
 
 /// What to do with watches.

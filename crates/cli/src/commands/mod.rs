@@ -28,7 +28,7 @@ use std::path::Path;
 use anyhow::Context;
 use clap::CommandFactory;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Match};
 use crate::client::Client;
 use crate::output::Output;
 
@@ -47,6 +47,7 @@ pub(crate) fn run(args: Args, output: Output) -> anyhow::Result<()> {
         Command::Completions { shell } => completions(shell, output),
         Command::Template(options) => identifier::template(&options, output),
         Command::Identifier(options) => identifier::identifier(&options, output),
+        Command::Match(Match::Compare(options)) => matching::compare::run(&options, output),
         command => {
             let command = match command {
                 Command::Policy(what) => match policy::offline(what, output) {

@@ -100,6 +100,9 @@ pub(crate) struct Matching {
     liars: LiarsList,
 }
 
+/// A deed of a node, towards a partner where there is one.
+type DeedOf = fn(usize, usize) -> Deed;
+
 impl World {
     /// Draws who matches, and when; in some runs nobody does.
     pub(crate) fn plan_matching(&mut self) {
@@ -123,7 +126,7 @@ impl World {
                 }
             }
         }
-        let deeds: [(u64, fn(usize, usize) -> Deed); 4] = [
+        let deeds: [(u64, DeedOf); 4] = [
             (7, |node, _| Deed::Ask { node }),
             (5, |node, _| Deed::List { node }),
             (2, |node, partner| Deed::Budget { node, partner }),

@@ -3,6 +3,7 @@
 mod ask;
 mod audit;
 mod budget;
+pub(super) mod compare;
 mod import;
 mod list;
 mod rows;
@@ -44,6 +45,7 @@ pub(super) async fn run(client: &Client, what: Match, output: Output) -> anyhow:
         }
         Match::Alarms(rows) => budget::alarms(client, &rows, output).await,
         Match::Audit(what) => audit::run(client, what, output).await,
+        Match::Compare(args) => compare::run(&args, output),
     }
 }
 
