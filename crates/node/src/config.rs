@@ -629,6 +629,7 @@ impl Config {
         write_section(&mut text, "retraction", &self.retraction);
         write_section(&mut text, "retention", &self.retention);
         write_section(&mut text, "desk", &self.desk);
+        write_section(&mut text, "matching", &self.matching);
         write_section(&mut text, "oidc", &self.oidc);
         write_section(&mut text, "log", &self.log);
         write_section(&mut text, "witness", &self.witness);
@@ -712,6 +713,7 @@ fn settings() -> impl Iterator<Item = String> {
         .chain(of::<Retraction>("retraction"))
         .chain(of::<Retention>("retention"))
         .chain(of::<Desk>("desk"))
+        .chain(of::<Matching>("matching"))
         .chain(of::<Oidc>("oidc"))
         .chain(of::<Log>("log"))
         .chain(of::<Witness>("witness"))

@@ -85,7 +85,7 @@ Examples:
         #[arg(long, value_name = "AGENCY")]
         partner: Option<AgencyId>,
         /// Only in this state: open, answered or refused
-        #[arg(long, value_name = "STATE")]
+        #[arg(long, value_name = "STATE", value_parser = ["open", "answered", "refused"])]
         state: Option<String>,
         /// Which rows.
         #[command(flatten)]

@@ -129,7 +129,7 @@ async fn sound(node: &Arc<Node>, row: &Row, asked: &Asked) -> Result<Result<Soun
     if let Some(rule) = refused(node, &record) {
         return Ok(Err(rule));
     }
-    let Some(budget) = budget else { return Ok(Err("no-budget")) };
+    let Some(budget) = budget.filter(|budget| budget.limit > 0) else { return Ok(Err("no-budget")) };
     if budget.used + size > u64::from(budget.limit) {
         alarm(node, &budget, Mark::Exhausted, id).await?;
         return Ok(Err("budget-exhausted"));

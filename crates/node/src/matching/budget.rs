@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mufakat_record::kinds::match_list::{Mark, MatchBudget};
+use mufakat_record::kinds::match_question::SIZES;
 use mufakat_record::{AgencyId, OfficerId, RecordId, sha256};
 use mufakat_store::lists::Standing;
 use mufakat_store::{Page, Queries, Reader};
@@ -262,6 +263,11 @@ pub(crate) async fn set(
 ) -> Result<Result<RecordId, NotShared>, Fault> {
     if partner == node.me || node.directory().chain().member(&partner).is_none() {
         return Ok(Err(NotShared::new("unknown-recipient", format!("the register has no other member {partner}"))));
+    }
+    let smallest = SIZES[0] as u32;
+    if (1..smallest).contains(&limit) {
+        let detail = format!("the smallest question counts {smallest}; 0 stops the partner");
+        return Ok(Err(NotShared::new("malformed", detail)));
     }
     let kept = crate::share::keep(node, MatchBudget { by, partner, limit, window_days }, Vec::new()).await?;
     Ok(kept)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mufakat_record::identifier::IdentifierType;
 use mufakat_record::kinds::match_ask::{Item, MatchAsk};
+use mufakat_record::kinds::match_result::Confidence;
 use mufakat_record::matching::Subject;
 use mufakat_record::{RecordId, Tlp};
 use mufakat_views::matching::{Hit, Question};
@@ -46,15 +47,26 @@ pub(crate) async fn draft(
 /// The request as it would be handed in.
 fn envelope(asked: &MatchAsk, row: &Question, hit: &Hit, what: &Item) -> Value {
     let (subject, number, category) = (what.subject, hit.handle, hit.category.name());
+    // A name that is written alike may be another person's, and the partner is to know that it was no more than that.
+    let (found, what_is_listed) = match alike(hit.confidence) {
+        None => ("found by private matching", format!("a {subject} that we asked about")),
+        Some(how) => (
+            "a candidate of private matching",
+            format!(
+                "a person, who may be another one, whose name {how} that of a person that we asked about{}",
+                born(what)
+            ),
+        ),
+    };
     // As narrowly as the partner wants its hit handled, and not wider than the question was.
     let tlp = hit.tlp.max(Tlp::Amber);
     json!({
         "to": [row.partner], "tlp": tlp, "purposes": [asked.purpose],
         "body": {
-            "title": format!("Your entry {number} ({category}), found by private matching"),
+            "title": format!("Your entry {number} ({category}), {found}"),
             "text": format!(
-                "By private matching you list a {subject} that we asked about, under your number {number} as {category} \
-                 ({}). What do you hold on it, and may we use it?", hit.confidence.name()
+                "By private matching you list {what_is_listed}, under your number {number} as {category}. \
+                 What do you hold on it, and may we use it?"
             ),
             "offence": asked.purpose,
             "purpose": asked.purpose,
@@ -72,7 +84,7 @@ fn envelope(asked: &MatchAsk, row: &Question, hit: &Hit, what: &Item) -> Value {
 fn entity(what: &Item) -> Value {
     use IdentifierType::{Email, Iban, Icao24, Imo, Mmsi, NumberPlate, Passport, Phone, Wallet};
     let class = match what.subject {
-        Subject::Name => return json!({ "class": "person", "name": named(what) }),
+        Subject::Name => return json!({ "class": "person", "name": what.value }),
         Subject::Identifier(Imo | Mmsi) => "vessel",
         Subject::Identifier(Icao24) => "aircraft",
         Subject::Identifier(Passport) => "document",
@@ -85,13 +97,22 @@ fn entity(what: &Item) -> Value {
     json!({ "class": class, "identifiers": [{ "type": what.subject.name(), "value": what.value }] })
 }
 
-fn named(what: &Item) -> String {
-    what.birth_year.map_or_else(|| what.value.clone(), |year| format!("{}, born {year}", what.value))
+/// How alike two names are; nothing when it is the identifier itself that is listed.
+fn alike(confidence: Confidence) -> Option<&'static str> {
+    match confidence {
+        Confidence::Exact => None,
+        Confidence::NameFolded => Some("is spelt like"),
+        Confidence::NameSkeleton => Some("has the same consonants as"),
+        Confidence::NameCoarse => Some("has consonants like"),
+    }
+}
+
+fn born(what: &Item) -> String {
+    what.birth_year.map(|year| format!(" (born {year} or a year beside)")).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use mufakat_record::kinds::match_result::Confidence;
     use mufakat_record::kinds::request::Request;
     use mufakat_record::matching::Category;
     use mufakat_views::matching::State;
@@ -114,8 +135,8 @@ mod tests {
                 watch_until: None,
             };
             let id = RecordId([1; 32]);
-            let hit =
-                Hit { item: 0, confidence: Confidence::Exact, category: Category::Stolen, tlp: Tlp::Green, handle: 7 };
+            let confidence = if subject == Subject::Name { Confidence::NameSkeleton } else { Confidence::Exact };
+            let hit = Hit { item: 0, confidence, category: Category::Stolen, tlp: Tlp::Green, handle: 7 };
             let row = Question {
                 row: Question::ROW.into(),
                 ask: id,
@@ -132,11 +153,15 @@ mod tests {
                 reason: None,
                 through: None,
                 looked_ms: None,
+                list_at_ms: None,
                 hits: vec![hit.clone()],
             };
             let envelope = envelope(&asked, &row, &hit, &what);
             assert_eq!(envelope["tlp"], "AMBER");
             assert!(!envelope.to_string().contains(&asked.case), "the case stays home");
+            let said = envelope["body"].to_string();
+            assert_eq!(said.contains("may be another one"), subject == Subject::Name, "{said}");
+            assert!(!said.contains("EXERCISE-1, born"), "{said}");
             let body: Request = serde_json::from_value(envelope["body"].clone()).unwrap();
             assert!(body.subjects.is_some_and(|subjects| subjects.len() == 1), "{subject}");
             assert!(serde_json::from_value::<requests::Question>(envelope).is_ok(), "{subject}");

@@ -70,16 +70,20 @@ pub(crate) async fn questions_of(node: &Arc<Node>, ask: RecordId) -> Result<Vec<
 /// When the holder told of the list, or of its last change, that a question was looked up in, in milliseconds since 1970; and whether
 /// it has told of any since.
 pub(crate) async fn list_of(node: &Arc<Node>, question: &Question) -> Result<(Option<u64>, bool), Fault> {
-    let Some(looked_ms) = question.looked_ms else { return Ok((None, false)) };
     let key = question.key;
     let key = node.read(move |reader| find_row(reader, &[("key", &key.to_string())], Key::of)).await?;
-    Ok(key.map_or((None, false), |(_, key)| told(&key, looked_ms)))
+    let looked = node.matching.looked.lock().unwrap_or_else(PoisonError::into_inner).get(&question.question).copied();
+    let last = key.as_ref().and_then(|(_, key)| key.filters.last());
+    Ok(told(question, last.map(|last| (last.at_ms, looked == Some(last.record)))))
 }
 
-fn told(key: &Key, looked_ms: u64) -> (Option<u64>, bool) {
-    let (before, since): (Vec<_>, Vec<_>) =
-        key.filters.iter().map(|filter| filter.at_ms).partition(|at_ms| *at_ms <= looked_ms);
-    (before.last().copied(), !since.is_empty())
+/// The same, by when the holder told of its last filter and whether that was looked into without anything new to put on record.
+fn told(question: &Question, last: Option<(u64, bool)>) -> (Option<u64>, bool) {
+    match (question.looked_ms, last) {
+        (None, _) => (None, false),
+        (Some(_), Some((at_ms, true))) => (Some(at_ms), false),
+        (Some(looked_ms), last) => (question.list_at_ms, last.is_some_and(|(at_ms, _)| at_ms > looked_ms)),
+    }
 }
 
 /// Takes one answer.
@@ -355,33 +359,36 @@ mod tests {
 
     #[test]
     fn it_is_said_of_when_the_list_is_and_whether_it_changed() {
-        let filter = |number: u32, at_ms: u64| mufakat_views::matching::Filter {
-            number,
-            class: 1_000,
-            digest: mufakat_record::Digest([1; 32]),
-            record: RecordId([number as u8; 32]),
-            attachment: RecordId([2; 32]),
-            at_ms,
-        };
-        let key = |filters: Vec<mufakat_views::matching::Filter>| Key {
-            row: Key::ROW.to_owned(),
-            side: "got".to_owned(),
+        let question = |looked_ms, list_at_ms| Question {
+            row: Question::ROW.to_owned(),
+            ask: RecordId([1; 32]),
+            question: RecordId([2; 32]),
             partner: "ru-police".parse().unwrap(),
             subject: "passport".parse().unwrap(),
-            enumerable: false,
-            epoch: 690,
-            key: mufakat_record::Digest([3; 32]),
-            from: 0,
-            until: 1,
-            replaced: false,
-            filters,
+            key: RecordId([3; 32]),
+            part: 0,
+            count: 1,
+            asked_ms: 0,
+            state: State::Miss,
+            answer: None,
+            answered_ms: None,
+            reason: None,
+            through: Some(0),
+            looked_ms,
+            list_at_ms,
+            hits: Vec::new(),
         };
-        let both = key(vec![filter(0, 100), filter(1, 200)]);
-        assert_eq!(told(&both, 250), (Some(200), false));
-        assert_eq!(told(&both, 150), (Some(100), true));
-        // The whole list came in the place of what was looked into.
-        assert_eq!(told(&key(vec![filter(0, 300)]), 250), (None, true));
-        assert_eq!(told(&key(Vec::new()), 250), (None, false));
+        let looked = question(Some(250), Some(200));
+        for (last, expect) in [
+            (Some((200, false)), (Some(200), false)),
+            (Some((300, false)), (Some(200), true)),
+            // Looked into, with nothing new.
+            (Some((300, true)), (Some(300), false)),
+            (None, (Some(200), false)),
+        ] {
+            assert_eq!(told(&looked, last), expect, "{last:?}");
+        }
+        assert_eq!(told(&question(None, None), Some((300, false))), (None, false));
     }
 
     #[test]

@@ -190,6 +190,7 @@ mod tests {
             reason: None,
             through: None,
             looked_ms: None,
+            list_at_ms: None,
             hits: Vec::new(),
         };
         let (first, second) = (asked(1_000), asked(1_000 + AGAIN_MS));

@@ -98,6 +98,7 @@ pub(super) fn sent(event: &Event<'_>, record: &Verified, rows: &dyn Rows) -> Cha
             reason: None,
             through: None,
             looked_ms: None,
+            list_at_ms: None,
             hits: Vec::new(),
         };
         let facets = of_question(&question, by.as_ref());
@@ -169,6 +170,9 @@ pub(super) fn result(event: &Event<'_>, record: &Verified, rows: &dyn Rows) -> C
     question.reason = said.fault;
     question.through = Some(said.through);
     question.looked_ms = Some(event.at_ms);
+    let key = find(rows, "key", &question.key.to_string(), Key::of)?;
+    let list = key.and_then(|(_, key)| key.filters.into_iter().find(|filter| filter.number == said.through));
+    question.list_at_ms = list.map(|filter| filter.at_ms);
     Ok(with(row, &question))
 }
 

@@ -164,6 +164,8 @@ pub struct Question {
     pub through: Option<u32>,
     /// When it was last looked into, in milliseconds since 1970.
     pub looked_ms: Option<u64>,
+    /// When the partner told of the last filter that was looked into, in milliseconds since 1970.
+    pub list_at_ms: Option<u64>,
     /// What is listed.
     pub hits: Vec<Hit>,
 }

@@ -138,14 +138,16 @@ pub(super) fn ask_words(ask: &Value) -> String {
     text.push('\n');
     text.push_str(&table.text("nobody was asked yet"));
     text.push('\n');
-    text.push_str(&told(&questions));
+    text.push_str(&told(&questions, items));
     if questions.iter().any(|question| question["enumerable"] == true) {
         let enumerable = questions.iter().filter(|question| question["enumerable"] == true);
         let subjects: BTreeSet<_> = enumerable.map(|question| text_of(&question["subject"])).collect();
         text.push_str(&not_secret(&subjects.into_iter().collect::<Vec<_>>().join(", ")));
     }
     if questions.iter().any(|question| question["state"] == "hit") {
-        text.push_str(&format!("to ask what stands behind it: mufakat match request {}\n", short(&id)));
+        let hits: usize = questions.iter().map(|question| question["hits"].as_array().map_or(0, Vec::len)).sum();
+        let which = if hits > 1 { " --question QUESTION --item ITEM, both as in the row" } else { "" };
+        text.push_str(&format!("to ask what stands behind it: mufakat match request {}{which}\n", short(&id)));
     }
     text
 }
@@ -161,7 +163,7 @@ fn unasked(ask: &Value) -> Vec<(String, String)> {
 }
 
 /// What it comes to, in a sentence; and that names are candidates.
-fn told(questions: &[&Value]) -> String {
+fn told(questions: &[&Value], items: u64) -> String {
     let hits = |name: bool| -> u64 {
         let of = questions.iter().filter(|question| (question["subject"] == NAME) == name);
         of.map(|question| question["hits"].as_array().map_or(0, |hits| hits.len() as u64)).sum()
@@ -177,6 +179,15 @@ fn told(questions: &[&Value]) -> String {
         if number > 0 {
             parts.push(counted(number, one, many));
         }
+    }
+    let listed: BTreeSet<u64> = questions
+        .iter()
+        .flat_map(|question| question["hits"].as_array().into_iter().flatten())
+        .filter_map(|hit| hit["item"].as_u64())
+        .collect();
+    let unlisted = items.saturating_sub(listed.len() as u64);
+    if unlisted > 0 && questions.iter().any(|question| matches!(question["state"].as_str(), Some("hit" | "miss"))) {
+        parts.push(format!("{} with no hit", counted(unlisted, "item", "items")));
     }
     let candidates = if candidates > 0 { CANDIDATES } else { "" };
     format!("{}\n{candidates}", parts.join("; "))

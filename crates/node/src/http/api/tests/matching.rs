@@ -283,6 +283,7 @@ async fn only_those_who_may_keep_lists_and_ask() {
         ("x1-day:analyst:GREEN", "/api/v1/matching/asks", ask.clone(), refused(422, "clearance")),
         (ANALYST, "/api/v1/matching/budgets", json!({ "partner": "ru-police" }), refused(403, "nothing-permits")),
         (KEEPER, "/api/v1/matching/budgets", json!({ "partner": "xx-police" }), refused(422, "unknown-recipient")),
+        (KEEPER, "/api/v1/matching/budgets", json!({ "partner": "ru-police", "limit": 15 }), refused(422, "malformed")),
         (KEEPER, "/api/v1/matching/budgets", json!({ "partner": "vn-police" }), refused(422, "unknown-recipient")),
     ] {
         assert_eq!(vn.tell(officer, path, body).await, expected, "{officer} {path}");
