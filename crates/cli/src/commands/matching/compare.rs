@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::args::{CompareArgs, Person};
 use crate::commands::input;
 use crate::failure::{refused, usage};
-use crate::output::{Output, Table, clean, text_of};
+use crate::output::{Output, clean, text_of};
 
 /// Ranks the candidates.
 pub(in crate::commands) fn run(args: &CompareArgs, output: Output) -> anyhow::Result<()> {
@@ -43,12 +43,14 @@ fn ranked(asked: &Person, candidates: &[Person]) -> Value {
 }
 
 fn words(ranked: &Value) -> String {
-    let mut table = Table::new(&["score", "candidate", "why"]);
+    let mut text = String::new();
     for candidate in ranked["candidates"].as_array().into_iter().flatten() {
-        let reasons: Vec<String> = candidate["reasons"].as_array().into_iter().flatten().map(text_of).collect();
-        table.row([text_of(&candidate["score"]), clean(&text_of(&candidate["name"])), clean(&reasons.join("; "))]);
+        text.push_str(&format!("{:>3}  {}\n", text_of(&candidate["score"]), clean(&text_of(&candidate["name"]))));
+        for reason in candidate["reasons"].as_array().into_iter().flatten() {
+            text.push_str(&format!("       {}\n", clean(&text_of(reason))));
+        }
     }
-    table.text("there are no candidates")
+    text
 }
 
 #[cfg(test)]
@@ -61,9 +63,15 @@ mod tests {
         let asked = person("EXERCISE Nikita Khrushchev:1954-04-07:RUS");
         let candidates = [person("王小明:1980"), person("EXERCISE Хрущёв Никита:1954-07-04:RUS")];
         let text = words(&ranked(&asked, &candidates));
-        let lines: Vec<_> = text.lines().collect();
-        assert!(lines[1].contains("Хрущёв") && lines[2].contains("王小明"), "{text}");
-        assert!(lines[1].contains("when day and month are exchanged; the nationalities are the same"), "{text}");
+        let (first, second) = text.split_once("  0  王小明\n").unwrap();
+        assert!(
+            first.contains("  EXERCISE Хрущёв Никита\n") && first.contains("       the nationalities are the same\n"),
+            "{text}"
+        );
+        assert!(
+            first.contains("when day and month are exchanged\n") && second.contains("the dates of birth differ\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -360,7 +360,7 @@ mod tests {
                 "1 hit; 1 candidate; 2 questions are open; 1 question got no sound answer\n",
                 "it may be another person",
                 "imo: auditable, not secret",
-                "mufakat match request abababababab\n",
+                "mufakat match request abababababab --question QUESTION --item ITEM, both as in the row\n",
             ],
         );
         let order: Vec<_> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
